@@ -1,0 +1,58 @@
+# Two commands do everything on a fresh machine with Python 3.11+ and make:
+#   make demo [PHOTOS=folder]   set up, index the photos (sample photos by default), open the page's address
+#   make test                   set up, run all checks and tests
+
+PYTHON ?= python3
+VENV ?= .venv
+PHOTOS ?=
+LIBRARY ?= demo/library
+PORT ?= 8410
+PIP_ARGS ?=
+
+BIN = $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench browser clean
+
+help:
+	@echo "make demo [PHOTOS=folder]  index photos and open the page"
+	@echo "make test                  all checks and tests"
+	@echo "make lint | format | bench | clean"
+
+$(VENV)/installed: setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "unseen needs Python 3.11 or newer; name one with PYTHON=" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet $(PIP_ARGS) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(BIN)/pip install --quiet $(PIP_ARGS) --editable '.[demo,research,test]'
+	@touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/unseen demo --library $(LIBRARY) --port $(PORT) $(if $(PHOTOS),"$(PHOTOS)")
+
+test: $(VENV)/installed-test browser
+	$(BIN)/python -m pytest $(ARGS)
+
+browser:
+	@command -v chromium >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq chromium >/dev/null; \
+	  else echo "Chromium is missing: the browser tests will be skipped" >&2; fi; }
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/installed-test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/installed-test
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info

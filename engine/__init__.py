@@ -1,0 +1,1 @@
+"""What indexing and searching share: the model, words, the library, search."""

