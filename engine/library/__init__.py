@@ -1,0 +1,1 @@
+"""The library on disk: SQLite as truth, FAISS derived from it."""

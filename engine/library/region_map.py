@@ -1,0 +1,117 @@
+"""Region maps: what is kept of a photo.
+
+A region map is a grid of R = rows·cols vectors of D numbers. The score of a query vector q (D,) at a region is the
+inner product, so a photo is searched without being looked at again.
+
+A number is kept in 8 bits as `code · step`, with one step a dimension for the whole bundle. The steps can be moved into
+the query, `q · (code ⊙ step) = (q ⊙ step) · code`, so codes are scored as they are, in SQLite and in FAISS alike.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Codes = NDArray[np.int8]
+
+_PHOTOS_AT_ONCE = 256  # bounds the memory of scoring
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Rows and columns of regions over the upright photo, counted from the top left."""
+
+    rows: int
+    cols: int
+
+    def __len__(self) -> int:
+        return self.rows * self.cols
+
+    def box(self, region: int) -> tuple[float, float, float, float]:
+        """(x, y, width, height) of a region in fractions of the photo."""
+        row, col = divmod(region, self.cols)
+        return col / self.cols, row / self.rows, 1 / self.cols, 1 / self.rows
+
+
+@dataclass(frozen=True)
+class RegionMap:
+    """The codes (R, D) of one photo, regions row by row from the top left."""
+
+    grid: Grid
+    codes: Codes
+
+    def __post_init__(self) -> None:
+        if self.codes.dtype != np.int8 or self.codes.ndim != 2 or len(self.codes) != len(self.grid):
+            raise ValueError(f"codes {self.codes.dtype}{self.codes.shape} do not fill a {self.grid}")
+
+    def to_bytes(self) -> bytes:
+        """The codes, row by row."""
+        return self.codes.tobytes()
+
+    @classmethod
+    def from_bytes(cls, grid: Grid, data: bytes) -> "RegionMap":
+        """The inverse of `to_bytes`; raises ValueError for data that does not fill the grid."""
+        return cls(grid, np.frombuffer(data, np.int8).reshape(len(grid), -1))
+
+
+@dataclass(frozen=True)
+class RegionMaps:
+    """Region maps of N photos: the codes of all regions one after the other, photo i at `offsets[i]:offsets[i + 1]`."""
+
+    ids: NDArray[np.int64]  # (N,)
+    grids: tuple[Grid, ...]
+    codes: NDArray[np.int8]  # (sum of regions, D)
+    offsets: NDArray[np.int64]  # (N + 1,)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def of(cls, items: Sequence[tuple[int, RegionMap]]) -> "RegionMaps":
+        """Put single region maps together."""
+        grids = tuple(region_map.grid for _, region_map in items)
+        codes = [region_map.codes for _, region_map in items]
+        return cls(
+            np.array([photo_id for photo_id, _ in items], np.int64),
+            grids,
+            np.concatenate(codes) if codes else np.zeros((0, 0), np.int8),
+            np.cumsum([0, *(len(grid) for grid in grids)], dtype=np.int64),
+        )
+
+
+def quantise(vectors: Array, steps: Array) -> Codes:
+    """Round (…, D) to codes; what lies beyond 127 steps is clipped."""
+    codes: Codes = np.clip(np.rint(vectors / steps), -127, 127).astype(np.int8)
+    return codes
+
+
+def fit_steps(vectors: Array, percentile: float = 99.99) -> Array:
+    """One step (D,) a dimension, so that `percentile` % of `vectors` (N, D) lie within 127 steps."""
+    extent = np.percentile(np.abs(vectors), percentile, axis=0)
+    steps: Array = (np.maximum(extent, 1e-8) / 127).astype(np.float32)
+    return steps
+
+
+def region_scores(codes: Codes, queries: Array) -> Array:
+    """Scores (R, Q) of regions (R, D) for queries (Q, D) that have the steps folded in."""
+    return codes.astype(np.float32) @ queries.T
+
+
+def pooled_scores(maps: RegionMaps, queries: Array, top_k: int) -> Array:
+    """The model's score of each photo: the mean of its `top_k` highest region scores.
+
+    Queries (Q, D) have the steps folded in; returns (N, Q). A photo with fewer regions than `top_k` has all counted.
+    """
+    pooled = np.empty((len(maps), len(queries)), np.float32)
+    lengths = np.diff(maps.offsets)
+    for length in np.unique(lengths):  # photos with equally many regions are one block
+        members = np.flatnonzero(lengths == length)
+        for start in range(0, len(members), _PHOTOS_AT_ONCE):
+            part = members[start : start + _PHOTOS_AT_ONCE]
+            rows = maps.offsets[part][:, None] + np.arange(length)
+            scores = region_scores(maps.codes[rows.ravel()], queries).reshape(len(part), length, -1)
+            k = min(top_k, int(length))
+            pooled[part] = np.partition(scores, length - k, axis=1)[:, length - k :].mean(axis=1)
+    return pooled

@@ -1,0 +1,68 @@
+"""Thumbnails: small upright JPEGs in the library folder, named by the content of the photo they show.
+
+They are derived: any of them can be deleted and is made again when it is asked for. JPEG, because at the same look it
+is written ten times faster than WebP, which would take a quarter of the time of indexing.
+"""
+
+import os
+import tempfile
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+SIDE = 512  # pixels a thumbnail fits into
+QUALITY = 80
+_PARTIAL = ".partial"
+
+
+def thumbnail_path(folder: Path, content_hash: bytes) -> Path:
+    """Where in the library `folder` the thumbnail of a photo with this content is kept."""
+    name = content_hash.hex()
+    return folder / "thumbnails" / name[:2] / f"{name}.jpg"
+
+
+def make(image: Image.Image) -> bytes:
+    """The thumbnail of an upright RGB image: a JPEG that fits into `SIDE` × `SIDE` pixels, never enlarged."""
+    scale = min(1.0, SIDE / max(image.size))
+    if scale < 1:
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", quality=QUALITY)
+    return buffer.getvalue()
+
+
+def write(folder: Path, content_hash: bytes, data: bytes) -> None:
+    """Keep a thumbnail. It is written beside and renamed into place, so that readers see a whole one or none."""
+    path = thumbnail_path(folder, content_hash)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=path.parents[1], suffix=_PARTIAL)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(partial).chmod(0o644)
+        Path(partial).replace(path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+
+
+def read(folder: Path, content_hash: bytes) -> bytes | None:
+    """A kept thumbnail, or None where it has to be made."""
+    try:
+        return thumbnail_path(folder, content_hash).read_bytes() or None
+    except OSError:
+        return None
+
+
+def remove(folder: Path, content_hash: bytes) -> None:
+    """Delete the thumbnail of a content that has left the library."""
+    thumbnail_path(folder, content_hash).unlink(missing_ok=True)
+
+
+def clear_partial(folder: Path) -> None:
+    """Delete what a killed process left half written in the library `folder`: thumbnails and indexes."""
+    for place in (folder, folder / "thumbnails"):
+        for left in place.glob(f"*{_PARTIAL}"):
+            left.unlink(missing_ok=True)

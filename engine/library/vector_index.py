@@ -1,0 +1,159 @@
+"""Vector indexes: which of many vectors have the largest inner product with a query. Nobody else imports faiss.
+
+An index file is derived from the database. Its name carries the generation that it covers
+(`regions-000000000012.faiss`), and it is written beside and renamed into place, so that a reader sees a whole file or
+none, and always knows what is missing from it.
+"""
+
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+REGION_BITS = 16  # a region's key is photo id << 16 | region
+
+
+def region_keys(photo_id: int, regions: int) -> Ids:
+    """Keys of the regions of a photo."""
+    return (photo_id << REGION_BITS) + np.arange(regions, dtype=np.int64)
+
+
+def photos_of(keys: Ids) -> Ids:
+    """Photo ids of region keys; -1, which stands for nothing found, stays -1."""
+    return keys >> REGION_BITS
+
+
+class VectorIndex(Protocol):
+    """What searching needs of an index."""
+
+    def __len__(self) -> int:
+        """Number of vectors."""
+        ...
+
+    def keys(self) -> Ids:
+        """Keys of all vectors."""
+        ...
+
+    def add(self, keys: Ids, vectors: NDArray[np.generic]) -> None:
+        """Add vectors (N, D) under their keys."""
+        ...
+
+    def remove(self, keys: Ids) -> None:
+        """Remove vectors; keys that are not there are no error."""
+        ...
+
+    def search(self, queries: Array, count: int) -> tuple[Array, Ids]:
+        """The `count` largest inner products for queries (Q, D): scores and keys (Q, count), best first.
+
+        Where there are fewer vectors, the last keys are -1.
+        """
+        ...
+
+
+class FaissIndex:
+    """A flat FAISS index: exact over what it stores.
+
+    `kind` says how numbers are stored: "int8" takes codes from -128 to 127 as they are, "float16" rounds.
+    """
+
+    KINDS = ("int8", "float16")
+
+    def __init__(self, dim: int, kind: str) -> None:
+        import faiss
+
+        quantiser = {"int8": faiss.ScalarQuantizer.QT_8bit_direct_signed, "float16": faiss.ScalarQuantizer.QT_fp16}
+        flat = faiss.IndexScalarQuantizer(dim, quantiser[kind], faiss.METRIC_INNER_PRODUCT)
+        self._index: Any = faiss.IndexIDMap(flat)
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    @property
+    def dim(self) -> int:
+        """D, numbers in a vector."""
+        return int(self._index.d)
+
+    def keys(self) -> Ids:
+        """Keys of all vectors."""
+        import faiss
+
+        keys: Ids = faiss.vector_to_array(self._index.id_map)
+        return keys
+
+    def add(self, keys: Ids, vectors: NDArray[np.generic]) -> None:
+        """Add vectors (N, D) under their keys."""
+        if len(keys):
+            self._index.add_with_ids(np.ascontiguousarray(vectors, np.float32), np.ascontiguousarray(keys, np.int64))
+
+    def remove(self, keys: Ids) -> None:
+        """Remove vectors; keys that are not there are no error."""
+        if len(keys):
+            self._index.remove_ids(np.ascontiguousarray(keys, np.int64))
+
+    def search(self, queries: Array, count: int) -> tuple[Array, Ids]:
+        """The `count` largest inner products for queries (Q, D): scores and keys (Q, count), best first."""
+        count = min(count, len(self))
+        if count == 0:
+            empty = np.zeros((len(queries), 0), np.float32)
+            return empty, empty.astype(np.int64)
+        scores, keys = self._index.search(np.ascontiguousarray(queries, np.float32), count)
+        return scores, keys
+
+    # On disk
+
+    @staticmethod
+    def generations(folder: Path, name: str) -> list[int]:
+        """Generations of the index files called `name` in `folder`, newest first."""
+        pattern = re.compile(rf"{re.escape(name)}-(\d{{12}})\.faiss")
+        try:
+            found = [pattern.fullmatch(path.name) for path in folder.iterdir()]
+        except OSError:
+            return []
+        return sorted((int(match[1]) for match in found if match), reverse=True)
+
+    @classmethod
+    def load(cls, folder: Path, name: str) -> "tuple[FaissIndex, int] | None":
+        """The newest index file called `name` that can be read, and its generation; None if there is none."""
+        import faiss
+
+        for generation in cls.generations(folder, name):
+            try:
+                index = faiss.read_index(str(_path(folder, name, generation)))
+            except RuntimeError:  # damaged, or replaced a moment ago
+                continue
+            if not isinstance(index, faiss.IndexIDMap):
+                continue
+            opened = cls.__new__(cls)
+            opened._index = index
+            return opened, generation
+        return None
+
+    def save(self, folder: Path, name: str, generation: int) -> None:
+        """Write the index, stamped with the generation it covers, and remove the files it replaces."""
+        import faiss
+
+        older = self.generations(folder, name)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f"{name}-", suffix=".partial")
+        os.close(handle)
+        try:
+            faiss.write_index(self._index, temporary)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(_path(folder, name, generation))
+        except RuntimeError as error:
+            raise OSError(f"cannot write {name} index: {error}") from None
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+        for other in older:
+            if other != generation:
+                _path(folder, name, other).unlink(missing_ok=True)
+
+
+def _path(folder: Path, name: str, generation: int) -> Path:
+    return folder / f"{name}-{generation:012d}.faiss"

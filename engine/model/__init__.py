@@ -1,0 +1,1 @@
+"""BiAM, backbones, bundles and the encoder: pixels to region maps."""

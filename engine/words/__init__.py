@@ -1,0 +1,1 @@
+"""Words: their vectors, their spellings, and queries made of them."""

@@ -1,0 +1,295 @@
+"""Word vectors: from a word or phrase to the vector it is searched with, and to its nearest spellings.
+
+gensim reads every format; what it read is kept as plain arrays in the cache folder, which later processes map into
+memory instead of loading. So a look-up costs a binary search, and neither gensim nor the vectors are in the way of a
+cold start.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+import unicodedata
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import UnknownWord, WordsError
+
+if TYPE_CHECKING:
+    from gensim.models import KeyedVectors
+
+Array = NDArray[np.float32]
+
+# Words that say nothing about what is seen; they are dropped from phrases that hold others.
+STOP_WORDS = frozenset(
+    """a an and are as at be been being but by did do does for from had has have having he her his i in into is it its
+    me my of on or our over she so some such than that the their them then there these they this those to under up was
+    we were what when where which while who with you your""".split()  # noqa: SIM905  (a list of one word a line helps nobody)
+)
+
+
+class WordVectors:
+    """A vocabulary with one vector a word, mapped from the cache.
+
+    `words` are sorted by their UTF-8 bytes; `rank[i]` is the place of word i in the source, where the most frequent
+    word comes first.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            self._text = np.load(folder / "words.npy", mmap_mode="r")
+            self._offsets = np.load(folder / "offsets.npy", mmap_mode="r")
+            self._vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+            self.rank: NDArray[np.int32] = np.load(folder / "rank.npy", mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise WordsError(f"Cannot read the word vectors in {folder}: {error}", "Delete the folder") from None
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def __contains__(self, word: str) -> bool:
+        return self._find(word) is not None
+
+    @property
+    def dim(self) -> int:
+        """d, numbers in a vector."""
+        return int(self._vectors.shape[1])
+
+    @cached_property
+    def words(self) -> list[str]:
+        """All words, sorted by their UTF-8 bytes (some 0.1 s for 400,000; look-ups do without)."""
+        text: bytes = self._text.tobytes()
+        return text.decode().split("\n")[:-1]
+
+    def _word(self, index: int) -> bytes:
+        word: bytes = self._text[self._offsets[index] : self._offsets[index + 1] - 1].tobytes()
+        return word
+
+    def _lower_bound(self, key: bytes) -> int:
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            if self._word(middle) < key:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def _find(self, word: str) -> int | None:
+        key = word.encode(errors="replace")
+        index = self._lower_bound(key)
+        return index if index < len(self) and self._word(index) == key else None
+
+    def vector(self, phrase: str) -> Array:
+        """The unit vector (d,) of a word or phrase: the mean of its words' unit vectors, made unit again.
+
+        A phrase that is itself in the vocabulary when joined by hyphens (`t shirt` → `t-shirt`) has that word's vector.
+        Raises UnknownWord for the first word without a vector.
+        """
+        words = self.split(phrase)
+        if not words:
+            raise UnknownWord(phrase.strip(), [])
+        joined = self._find("-".join(words)) if len(words) > 1 else None
+        if joined is not None:
+            return unit(np.array(self._vectors[joined], np.float32))
+        rows = []
+        for word in words:
+            index = self._find(word)
+            if index is None:
+                raise UnknownWord(word, self.nearest_spellings(word))
+            rows.append(unit(np.array(self._vectors[index], np.float32)))
+        return unit(np.mean(rows, axis=0, dtype=np.float32))
+
+    def knows(self, phrase: str) -> bool:
+        """Whether every word of a phrase has a vector."""
+        words = self.split(phrase)
+        return bool(words) and all(word in self for word in words)
+
+    def split(self, phrase: str) -> list[str]:
+        """The words of a phrase as the vocabulary spells them: lower case, without punctuation and stop words."""
+        words = [part for token in normalise(phrase).split() for part in self._known_parts(token)]
+        telling = [word for word in words if word not in STOP_WORDS]
+        return telling or words
+
+    def _known_parts(self, token: str) -> list[str]:
+        token = token.strip("".join(c for c in token if not c.isalnum()))
+        if not token or token in self:
+            return [token] if token else []
+        token = token.removesuffix("'s").removesuffix("s'")
+        if token in self or "-" not in token:
+            return [token] if token else []
+        return [part for part in token.split("-") if part]
+
+    def nearest_spellings(self, word: str, limit: int = 5) -> list[str]:
+        """Up to `limit` words at the smallest edit distance (swapped neighbours count one), frequent words first."""
+        from rapidfuzz.distance import OSA
+        from rapidfuzz.process import cdist
+
+        word = normalise(word)[:64]
+        allowed = max(1, len(word) // 3)
+        distances = cdist([word], self.words, scorer=OSA.distance, score_cutoff=allowed, dtype=np.uint8)[0]
+        near = np.flatnonzero(distances <= allowed)
+        # A vocabulary read from the web holds typos too, and a word that is a hundred times rarer is one edit further.
+        cost = distances[near] + 0.5 * np.log10(1 + self.rank[near])
+        order = near[np.argsort(cost, kind="stable")]
+        return [self.words[i] for i in order if self.words[i].isalpha()][:limit]
+
+    def completions(self, prefix: str, limit: int = 10) -> list[str]:
+        """The most frequent words that begin with `prefix`."""
+        key = normalise(prefix).encode(errors="replace")
+        if not key:
+            return []
+        start = self._lower_bound(key)
+        stop = self._lower_bound(key + b"\xff")
+        best = start + np.argsort(self.rank[start:stop], kind="stable")
+        words = (self._word(i).decode() for i in best)
+        return [word for _, word in zip(range(limit), (w for w in words if w.replace("-", "").isalpha()), strict=False)]
+
+
+def normalise(text: str) -> str:
+    """Lower case, one form for each character, curly apostrophes straight."""
+    return unicodedata.normalize("NFKC", text).replace("’", "'").lower().strip()
+
+
+def unit(vector: Array) -> Array:
+    """The vector at length 1; a zero vector stays zero."""
+    length = np.linalg.norm(vector)
+    return vector / length if length > 0 else vector
+
+
+def open_word_vectors(source: str, cache: Path) -> WordVectors:
+    """Word vectors of `source`, converted into `cache` the first time.
+
+    `source` is `package:NAME` (an installed package with vectors), `gensim:NAME` (gensim's downloader) or the path
+    of a file in word2vec, GloVe or fastText format. Raises WordsError.
+    """
+    folder = cache / "words" / hashlib.sha256(_identity(source).encode()).hexdigest()[:16]
+    if not (folder / "source.json").exists():
+        _convert(source, folder)
+    return WordVectors(folder)
+
+
+def load_keyed_vectors(source: str) -> "KeyedVectors":
+    """gensim's KeyedVectors for `source` (see `open_word_vectors`), most frequent word first."""
+    kind, _, name = source.partition(":")
+    if kind == "package":
+        return _from_package(name)
+    if kind == "gensim":
+        return _from_gensim(name)
+    return _from_file(Path(source))
+
+
+def _identity(source: str) -> str:
+    kind, _, name = source.partition(":")
+    if kind == "package":
+        try:
+            return f"{source} {metadata.version(name)}"
+        except metadata.PackageNotFoundError:
+            raise WordsError(
+                f"The package {name} with word vectors is not installed", f"Try: pip install {name.replace('_', '-')}"
+            ) from None
+    if kind == "gensim":
+        return source
+    try:
+        status = Path(source).stat()
+    except OSError as error:
+        raise WordsError(f"Cannot read the word vectors {source}: {error.strerror}") from None
+    return f"{source} {status.st_size} {status.st_mtime_ns}"
+
+
+def _convert(source: str, folder: Path) -> None:
+    vectors = load_keyed_vectors(source)
+    encoded = [word.encode(errors="replace") for word in vectors.index_to_key]
+    # A word with a line break or a double cannot be told apart from another one; the first spelling wins.
+    kept: dict[bytes, int] = {}
+    for rank, word in enumerate(encoded):
+        if word and b"\n" not in word:
+            kept.setdefault(word, rank)
+    ordered = sorted(kept)
+    ranks = np.array([kept[word] for word in ordered], np.int32)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent))
+        try:
+            np.save(temporary / "words.npy", np.frombuffer(b"".join(word + b"\n" for word in ordered), np.uint8))
+            lengths = np.array([len(word) + 1 for word in ordered], np.int64)
+            np.save(temporary / "offsets.npy", np.concatenate([[0], np.cumsum(lengths)]))
+            np.save(temporary / "rank.npy", ranks)
+            np.save(temporary / "vectors.npy", np.asarray(vectors.vectors, np.float32)[ranks])
+            (temporary / "source.json").write_text(json.dumps({"source": source, "words": len(ordered)}))
+            temporary.chmod(0o755)
+            temporary.replace(folder)
+        except OSError:
+            if not (folder / "source.json").exists():  # else another process was faster, and its copy is as good
+                raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise WordsError(
+            f"Cannot write the word vectors to {folder}: {error.strerror}", "Set UNSEEN_CACHE to a folder you can write"
+        ) from None
+
+
+def _from_package(name: str) -> "KeyedVectors":
+    """A package that holds one .npy matrix and one Parquet table with its words, row by row."""
+    from importlib import import_module
+
+    import pyarrow.parquet
+    from gensim.models import KeyedVectors
+
+    root = Path(import_module(name).ROOT)
+    try:
+        (matrix,) = root.glob("*.npy")
+        (index,) = root.glob("*.parquet")
+        words = pyarrow.parquet.read_table(index).column(0).to_pylist()
+        values = np.load(matrix)
+        rows = [row for row, word in enumerate(words) if isinstance(word, str)]  # the package has lost a word or two
+        vectors = KeyedVectors(values.shape[1], dtype=np.float32)
+        vectors.add_vectors([words[row] for row in rows], values[rows])
+    except (OSError, ValueError, IndexError) as error:
+        raise WordsError(f"Cannot read the word vectors in the package {name}: {error}", "Reinstall it") from None
+    return vectors
+
+
+def _from_gensim(name: str) -> "KeyedVectors":
+    import gensim.downloader
+
+    try:
+        return gensim.downloader.load(name)
+    except (OSError, ValueError, KeyError) as error:
+        raise WordsError(
+            f"gensim cannot fetch the word vectors {name}: {error}", "Check the name and the connection, or name a file"
+        ) from None
+
+
+def _from_file(path: Path) -> "KeyedVectors":
+    """word2vec text or binary, with or without its header line (GloVe has none), and fastText's .vec and .bin."""
+    from gensim.models import KeyedVectors
+    from gensim.models.fasttext import load_facebook_vectors
+
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+        if head.startswith(b"\xba\x16O/"):
+            return load_facebook_vectors(str(path))
+        first = head.split(b"\n", 1)[0].split()
+        header = len(first) == 2
+        binary = header and not _is_text(head)
+        return KeyedVectors.load_word2vec_format(str(path), binary=binary, no_header=not header)
+    except (OSError, ValueError, EOFError, IndexError, AssertionError, MemoryError, NotImplementedError) as error:
+        raise WordsError(
+            f"Cannot read the word vectors {path}: {error}", "word2vec, GloVe and fastText formats are read"
+        ) from None
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        head[: head.rfind(b" ")].decode()
+    except UnicodeDecodeError:
+        return False
+    return b"\x00" not in head

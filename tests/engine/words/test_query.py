@@ -1,0 +1,87 @@
+"""What people type becomes terms, weights and filters."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import EmptyQuery, QueryError
+from engine.words.query import MAX_LENGTH, MAX_TERMS, Filters, Term, parse, parse_time
+
+COMPOUNDS = {"traffic light", "polar bear", "hot dog", "great white shark", "white shark"}
+
+
+def terms(text):
+    return [(term.text, term.weight) for term in parse(text, COMPOUNDS.__contains__).terms]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("giraffe", [("giraffe", 1)]),
+        ("  Giraffe ", [("giraffe", 1)]),
+        ("dog beach", [("dog", 1), ("beach", 1)]),
+        ('"dog on a beach"', [("dog on a beach", 1)]),
+        ("“Ｚｅｂｒａ”", [("“zebra”", 1)]),
+        ("traffic light", [("traffic light", 1)]),
+        ("red traffic light night", [("red", 1), ("traffic light", 1), ("night", 1)]),
+        ("great white shark", [("great white shark", 1)]),
+        ("polar -bear", [("polar", 1), ("bear", -1)]),
+        ("beach -dog -cat", [("beach", 1), ("dog", -1), ("cat", -1)]),
+        ('beach -"hot dog"', [("beach", 1), ("hot dog", -1)]),
+        ("dog^2 beach^0.5", [("dog", 2), ("beach", 0.5)]),
+        ('"hot dog"^3', [("hot dog", 3)]),
+        ("-dog^2 beach", [("dog", -2), ("beach", 1)]),
+        ("the dog on the beach", [("dog", 1), ("beach", 1)]),
+        ("the", [("the", 1)]),
+        ("t-shirt", [("t-shirt", 1)]),
+        ('unfinished "quote here', [("unfinished", 1), ("quote here", 1)]),
+        ("dog ... !!", [("dog", 1)]),
+    ],
+)
+def test_a_query_is_read_as_typed(text, expected):
+    assert terms(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "   ", "...", '""', "^", "-", "-dog", "folder:/a", "after:2020"])
+def test_a_query_without_a_word_to_look_for_is_refused(text):
+    with pytest.raises(EmptyQuery):
+        parse(text)
+
+
+@pytest.mark.parametrize("text", ["dog^x", "dog^", "dog^0", "dog^-1", "dog^nan", "dog^1e9", "a" * (MAX_LENGTH + 1)])
+def test_what_cannot_be_meant_is_refused(text):
+    with pytest.raises(QueryError):
+        parse(text)
+
+
+def test_more_terms_than_can_be_searched_are_refused():
+    assert len(parse(" ".join(f"word{i}" for i in range(MAX_TERMS))).terms) == MAX_TERMS
+    with pytest.raises(QueryError, match="terms"):
+        parse(" ".join(f"word{i}" for i in range(MAX_TERMS + 1)))
+
+
+def test_filters_are_read_beside_the_words():
+    query = parse('dog folder:"/my photos" camera:Canon after:2020 before:2021-06-15 type:JPG')
+    assert query.terms == (Term("dog"),)
+    expected = Filters("/my photos", "Canon", datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 6, 15, tzinfo=UTC), "jpg")
+    assert query.filters == expected
+    assert not parse("dog").filters
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2020-13", "2020-02-30", "20", ""])
+def test_a_date_that_is_none_is_refused(text):
+    with pytest.raises(QueryError, match="is not a date"):
+        parse_time(text)
+
+
+@given(st.text(max_size=200))
+def test_any_text_gives_terms_or_a_clear_error(text):
+    try:
+        query = parse(text)
+    except QueryError as error:
+        assert "\n" not in str(error)
+    else:
+        assert any(term.weight > 0 for term in query.terms)
+        assert all(any(c.isalnum() for c in term.text) for term in query.terms)
