@@ -22,6 +22,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Row,
+    bindparam,
     create_engine,
     delete,
     event,
@@ -223,7 +224,7 @@ class Store:
                     "Update unseen",
                 )
             config.attributes["connection"] = connection
-            if revision == "head" or (version is not None and revision > version):
+            if revision == "head" or (revision != "base" and revision > (version or "")):
                 command.upgrade(config, revision)
             else:
                 command.downgrade(config, revision)
@@ -422,6 +423,23 @@ class Store:
         with self._reading() as connection:
             return list(connection.execute(select(roots.c.path).order_by(roots.c.path)).scalars())
 
+    def problems(self) -> list[str]:
+        """What is wrong with the database file and between its tables: a sentence each, none if all is well."""
+        with self._reading() as connection:
+            lines = connection.execute(text("PRAGMA integrity_check(10)")).scalars().all()
+            found = [f"The database is damaged: {line}." for line in lines if line != "ok"]
+            mapless = (
+                select(func.count()).select_from(photos.outerjoin(region_maps)).where(region_maps.c.photo_id.is_(None))
+            )
+            ownerless = select(func.count()).select_from(region_maps.outerjoin(photos)).where(photos.c.id.is_(None))
+            without = int(connection.execute(mapless).scalar_one())
+            left = int(connection.execute(ownerless).scalar_one())
+        if without:
+            found.append(f"{without} photos have no region map.")
+        if left:
+            found.append(f"{left} region maps belong to no photo.")
+        return found
+
     # Writing
 
     def apply(self, batch: Batch) -> int:
@@ -430,8 +448,8 @@ class Store:
             now = datetime.now(UTC)
             generation = int(connection.execute(select(library.c.generation)).scalar_one()) + 1
             connection.execute(update(library).values(generation=generation, updated_at=now))
-            for photo_id in batch.removed:
-                connection.execute(delete(photos).where(photos.c.id == photo_id))
+            for ids in _chunks(batch.removed):
+                connection.execute(delete(photos).where(photos.c.id.in_(ids)))
             for photo_id, (path, stamp) in batch.moved.items():
                 values = {"path": path, "folder": os.path.dirname(path), **_stamp_values(stamp)}  # noqa: PTH120
                 connection.execute(update(photos).where(photos.c.id == photo_id).values(**values))
@@ -444,14 +462,22 @@ class Store:
                     .where(region_maps.c.photo_id == photo_id)
                     .values(**_map_values(new), generation=generation)
                 )
-            for new in batch.added:
-                result = connection.execute(insert(photos).values(**_photo_values(new), added_at=now))
-                key = result.inserted_primary_key[0]  # type: ignore[index]
-                connection.execute(insert(region_maps).values(photo_id=key, **_map_values(new), generation=generation))
-            written = [new.path for new in (*batch.added, *batch.updated.values())]
-            written += [path for path, _ in batch.moved.values()]
-            for path in (*batch.healed, *written, *(failure.path for failure in batch.failed)):
-                connection.execute(delete(failures).where(failures.c.path == path))
+            if batch.added:
+                rows = [{**_photo_values(new), "added_at": now} for new in batch.added]
+                added = insert(photos).returning(photos.c.id, sort_by_parameter_order=True)
+                keys = connection.execute(added, rows).scalars().all()
+                maps = zip(keys, batch.added, strict=True)
+                connection.execute(
+                    insert(region_maps),
+                    [{"photo_id": key, **_map_values(new), "generation": generation} for key, new in maps],
+                )
+            settled = [*batch.healed, *(new.path for new in (*batch.added, *batch.updated.values()))]
+            settled += [*(path for path, _ in batch.moved.values()), *(failure.path for failure in batch.failed)]
+            if settled:
+                connection.execute(
+                    delete(failures).where(failures.c.path == bindparam("settled")),
+                    [{"settled": path} for path in settled],
+                )
             for failure in batch.failed:
                 values = {"path": failure.path, "reason": failure.reason, **_stamp_values(failure.stamp)}
                 connection.execute(insert(failures).values(**values, failed_at=now))
@@ -495,7 +521,8 @@ def _writable_engine(path: Path) -> Engine:
 def _reading_engine(path: Path) -> Engine:
     """A folder that cannot be written cannot hold the shared memory of WAL; nobody writes there, so go without."""
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    if not os.access(path.parent, os.W_OK) and not path.with_name(f"{DATABASE}-wal").exists():
+    writable = os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+    if not writable and not path.with_name(f"{DATABASE}-wal").exists():
         uri += "&immutable=1"
     return _engine(lambda: sqlite3.connect(uri, uri=True, timeout=30, check_same_thread=False), writable=False)
 

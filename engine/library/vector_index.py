@@ -49,6 +49,10 @@ class VectorIndex(Protocol):
         """Remove vectors; keys that are not there are no error."""
         ...
 
+    def vectors(self, keys: Ids) -> Array:
+        """The vectors (N, D) under these keys as the index holds them; raises KeyError for one that is not there."""
+        ...
+
     def search(self, queries: Array, count: int) -> tuple[Array, Ids]:
         """The `count` largest inner products for queries (Q, D): scores and keys (Q, count), best first.
 
@@ -96,6 +100,15 @@ class FaissIndex:
         """Remove vectors; keys that are not there are no error."""
         if len(keys):
             self._index.remove_ids(np.ascontiguousarray(keys, np.int64))
+
+    def vectors(self, keys: Ids) -> Array:
+        """The vectors (N, D) under these keys as the index holds them; raises KeyError for one that is not there."""
+        order = np.argsort(self.keys(), kind="stable")
+        held = self.keys()[order]
+        places = np.searchsorted(held, keys)
+        if not len(held) or not np.array_equal(held[np.minimum(places, len(held) - 1)], keys):
+            raise KeyError("keys that are not in the index")
+        return np.stack([self._index.index.reconstruct(int(place)) for place in order[places]])
 
     def search(self, queries: Array, count: int) -> tuple[Array, Ids]:
         """The `count` largest inner products for queries (Q, D): scores and keys (Q, count), best first."""
@@ -153,6 +166,12 @@ class FaissIndex:
         for other in older:
             if other != generation:
                 _path(folder, name, other).unlink(missing_ok=True)
+
+    @classmethod
+    def discard(cls, folder: Path, name: str) -> None:
+        """Remove all files of the index called `name`."""
+        for generation in cls.generations(folder, name):
+            _path(folder, name, generation).unlink(missing_ok=True)
 
 
 def _path(folder: Path, name: str, generation: int) -> Path:

@@ -163,7 +163,7 @@ class Searcher:
 
     def prepare(self, text: str) -> _Prepared:
         """Parse a query and find the vectors of its terms; raises EmptyQuery, UnknownWord or QueryError."""
-        query = parse(text, self._is_compound)
+        query = parse(text, self.bundle.is_compound)
         vectors = np.stack([self.bundle.words.vector(term.text) for term in query.terms])
         queries = self.bundle.queries(vectors)
         scored = ScoredQuery(queries, np.array([term.weight for term in query.terms], np.float32))
@@ -179,9 +179,6 @@ class Searcher:
             regions.mean(axis=0),
             np.maximum(regions.std(axis=0), 1e-6),
         )
-
-    def _is_compound(self, words: str) -> bool:
-        return words in self.bundle.compounds or words.replace(" ", "-") in self.bundle.words
 
     def _scores(self, scored: ScoredQuery, wanted: int, filters: Filters) -> tuple[NDArray[np.int64], Array, bool]:
         """Ids, exact scores of terms (N, T) and whether the best `wanted` (0: all) are proven to be among them."""
@@ -234,6 +231,8 @@ class Searcher:
         """The box of the heaviest term in each photo."""
         heaviest = int(prepared.scored.weights.argmax())
         maps = self.store.region_maps(ids.tolist())
+        if not len(maps):
+            return {}
         scores = region_scores(maps.codes, prepared.scored.queries[heaviest : heaviest + 1])[:, 0]
         background = float(prepared.term_means[heaviest])
         return {

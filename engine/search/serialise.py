@@ -53,9 +53,7 @@ def explanation_to_json(explanation: Explanation) -> Json:
     grid = explanation.terms[0].grid
     return {
         "grid": {"rows": grid.rows, "cols": grid.cols},
-        "terms": [
-            _term_map(term, info) for term, info in zip(explanation.terms, explanation.infos, strict=True)
-        ],
+        "terms": [_term_map(term, info) for term, info in zip(explanation.terms, explanation.infos, strict=True)],
         "score": explanation.score,
         "confidence": explanation.confidence,
     }

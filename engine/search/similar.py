@@ -62,9 +62,7 @@ def similar_regions(searcher: Searcher, photo_id: int, row: int, col: int, top: 
     return _ranked(searcher, photo_id, maps.ids, best, top)
 
 
-def _proposed(
-    searcher: Searcher, index: VectorIndex | None, query: Array, owners: Callable[[Ids], Ids]
-) -> Ids:
+def _proposed(searcher: Searcher, index: VectorIndex | None, query: Array, owners: Callable[[Ids], Ids]) -> Ids:
     """Ids of photos worth measuring for a query (1, D): all of a small library, else what the index finds and what is
     newer than it."""
     indexes = searcher.indexes()

@@ -1,0 +1,198 @@
+"""`unseen search`, `explain`, `tags` and `models`. None of them imports torch before a photo has to be looked at."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from engine.errors import UnseenError
+from engine.options import json_option, library_option, model_option
+from engine.settings import load_settings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from engine.library.region_map import RegionMap
+    from engine.search.searcher import Searcher, Sort
+
+
+@click.command()
+@click.argument("query")
+@click.option("--top", type=click.IntRange(min=0), default=20, show_default=True, help="How many photos; 0 means all.")
+@click.option(
+    "--min-confidence", type=click.FloatRange(0, 1), help="Leave out photos below this; the model has a default."
+)
+@click.option("--sort", type=click.Choice(["relevance", "date"]), default="relevance", show_default=True)
+@library_option
+@model_option
+@json_option
+def search(
+    query: str,
+    top: int,
+    min_confidence: float | None,
+    sort: str,
+    library: Path | None,
+    model: str | None,
+    as_json: bool,
+) -> None:
+    """Find photos by words; prints score and path, best first.
+
+    \b
+    Examples: unseen search giraffe
+              unseen search '"traffic light" -car after:2023' --top 5
+    """
+    searcher = _searcher(library, model)
+    order: Sort = "date" if sort == "date" else "relevance"
+    results = searcher.search(query, top=top, min_confidence=min_confidence, sort=order)
+    if as_json:
+        from engine.search.serialise import results_to_json
+
+        _print_json(results_to_json(results))
+        return
+    for hit in results.hits:
+        _print_bytes(f"{hit.score:.4f}\t".encode() + os.fsencode(hit.photo.path))
+    if not results.hits:
+        click.echo("Nothing found. Try another word, or --min-confidence 0 to see the nearest photos.", err=True)
+
+
+@click.command()
+@click.argument("query")
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), help="PNG to write; here, named after IMAGE, if left out.")
+@library_option
+@model_option
+@json_option
+def explain(
+    query: str, image: Path, output: Path | None, library: Path | None, model: str | None, as_json: bool
+) -> None:
+    """Show where in a photo the words of a query are found, as a heatmap over the photo.
+
+    The photo need not be in the library.
+
+    \b
+    Example: unseen explain zebra safari.jpg --output zebra.png
+    """
+    searcher = _searcher(library, model)
+    region_map, _ = _look_at(searcher, image)
+    explanation = searcher.explain(query, region_map)
+    if as_json:
+        from engine.search.serialise import explanation_to_json
+
+        _print_json(explanation_to_json(explanation))
+        if output is None:
+            return
+    from engine.photo import load_upright
+    from engine.search.explain import draw
+
+    output = output or Path(f"{image.stem}.heatmap.png")
+    if output.exists() and image.exists() and output.samefile(image):
+        raise UnseenError(f"{output} is the photo itself", "Name another file with --output")
+    wanted = [term for term, info in zip(explanation.terms, explanation.infos, strict=True) if info.weight > 0]
+    picture = draw(load_upright(image, 1600), wanted)
+    try:
+        picture.save(output, "PNG")
+    except (OSError, ValueError) as error:
+        raise UnseenError(f"Cannot write {output}: {error}", "Name another file with --output") from None
+    click.echo(f"Wrote {output}", err=True)
+
+
+@click.command()
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option("--top", type=click.IntRange(min=0), default=10, show_default=True, help="How many tags; 0 means all.")
+@library_option
+@model_option
+@json_option
+def tags(image: Path, top: int, library: Path | None, model: str | None, as_json: bool) -> None:
+    """Name what a photo most likely shows, with confidence.
+
+    \b
+    Example: unseen tags safari.jpg --top 5
+    """
+    searcher = _searcher(library, model)
+    _, class_scores = _look_at(searcher, image)
+    found = searcher.tags(class_scores, top)
+    if as_json:
+        _print_json({"items": [{"tag": tag.tag, "confidence": round(tag.confidence, 4)} for tag in found]})
+        return
+    for tag in found:
+        click.echo(f"{tag.confidence:.2f}\t{tag.tag}")
+
+
+@click.group()
+def models() -> None:
+    """Bundles on this machine."""
+
+
+@models.command("list")
+@json_option
+def models_list(as_json: bool) -> None:
+    """List the bundles that can be named with --model.
+
+    \b
+    Example: unseen models list
+    """
+    from engine.model.bundle import Bundle, shelves
+
+    cache = load_settings().cache
+    folders = [path.parent for shelf in shelves(cache) for path in sorted(shelf.glob("*/bundle.json"))]
+    bundles = [Bundle(folder, cache) for folder in folders]
+    if as_json:
+        _print_json({"items": [{"name": b.name, "path": str(b.folder), "tags": len(b.tags)} for b in bundles]})
+        return
+    for bundle in bundles:
+        click.echo(f"{bundle.name}\t{len(bundle.tags)} tags\t{bundle.folder}")
+
+
+@models.command("show")
+@click.argument("name")
+def models_show(name: str) -> None:
+    """Print the card of a bundle: what it is, how it was made, what was measured.
+
+    \b
+    Example: unseen models show lite
+    """
+    from engine.model.bundle import open_bundle
+
+    click.echo(open_bundle(name, load_settings().cache).spec.to_json(), nl=False)
+
+
+def _searcher(library: Path | None, model: str | None) -> "Searcher":
+    from engine.search.searcher import open_searcher
+
+    settings = load_settings(library=library)
+    return open_searcher(settings.library, model, settings.cache)
+
+
+def _look_at(searcher: "Searcher", image: Path) -> "tuple[RegionMap, NDArray[np.float16]]":
+    """Region map and class scores of a photo: from the library if it is there unchanged, else from its pixels."""
+    from engine.library.store import FileStamp
+
+    try:
+        status = image.stat()
+    except OSError as error:
+        raise UnseenError(f"Cannot read the photo {image}: {error.strerror}") from None
+    photo = searcher.store.photo_at(os.path.abspath(image))  # noqa: PTH100  (resolve() would follow symlinks)
+    if photo is not None and photo.stamp == FileStamp(status.st_size, status.st_mtime_ns):
+        region_map = searcher.store.region_map(photo.id)
+        _, class_scores = searcher.store.class_scores([photo.id])
+        if region_map is not None and len(class_scores):
+            return region_map, class_scores[0]
+    from engine.model.encoder import RegionEncoder
+    from engine.photo import load_square
+
+    encoder = RegionEncoder.open(searcher.bundle)
+    return encoder.encode(load_square(image, encoder.input_size)[None])[0]
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def _print_bytes(line: bytes) -> None:
+    """A line whose path keeps its bytes, also where they are not UTF-8."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(line + b"\n")

@@ -1,0 +1,298 @@
+"""A person at the page: a real server, a real browser."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import expect, sync_playwright
+
+from engine.settings import Settings
+from tests.conftest import paint
+from tests.webapp.conftest import index
+from tests.webapp.serving import started
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PHOTOS = 70  # more than fit on a page
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed"),
+]
+
+# How opaque the heat is where it is strongest, and the centre of its weight in fractions of the photo.
+HEAT = """() => {
+  const canvas = document.querySelector("#layers canvas");
+  if (!canvas || getComputedStyle(canvas).visibility === "hidden") return null;
+  const { width, height } = canvas;
+  const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  copy.drawImage(canvas, 0, 0);
+  const alpha = copy.getImageData(0, 0, width, height).data.filter((_, i) => i % 4 === 3);
+  const total = alpha.reduce((sum, a) => sum + a, 0);
+  const x = alpha.reduce((sum, a, i) => sum + a * (i % width), 0) / total / width;
+  const y = alpha.reduce((sum, a, i) => sum + a * Math.floor(i / width), 0) / total / height;
+  return { strongest: Math.max(...alpha.filter((_, i) => i % 7 === 0)), x, y };
+}"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, colour_bundle):
+    folder = tmp_path_factory.mktemp("browsed")
+    two = paint(folder / "two.png", "black", "red", (0, 0), size=(640, 480))
+    _add_spot(two, "blue", (480, 360, 640, 480))
+    more = [paint(folder / f"{i:02}.png", "black", "green", (i % 4, i % 3), (96 + i, 80)) for i in range(PHOTOS - 2)]
+    index(folder / "library", colour_bundle, [two, paint(folder / "all.png", "red"), *more])
+    settings = Settings(library=folder / "library", model=str(colour_bundle.folder), cache=colour_bundle.cache)
+    with started(settings) as running:
+        yield running
+
+
+def _add_spot(path, colour, box):
+    picture = Image.open(path)
+    picture.load()
+    picture.paste(colour, box)
+    picture.save(path)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser, server):
+    """Opens pages of the server, and finds fault with any error or any request that leaves it."""
+    faults, contexts = [], []
+
+    def open_page(path, **options):
+        context = browser.new_context(base_url=server.address, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on(
+            "console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None
+        )
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on(
+            "request", lambda request: None if request.url.startswith(server.address) else faults.append(request.url)
+        )
+        page.goto(path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def search(page, words):
+    page.locator("input[type=search]").fill(words)
+    page.keyboard.press("Enter")
+
+
+def test_from_a_word_to_its_place_in_a_photo_to_another_word_and_back(visit):
+    page = visit("/")
+    search(page, "red")
+    page.wait_for_url("**/?q=red*")
+    page.locator("img[alt='two.png']").click()
+    page.wait_for_url("**/photo/1?q=red**")
+    page.wait_for_selector("#layers canvas")
+    red = page.evaluate(HEAT)
+    assert red["strongest"] > 100
+    assert red["x"] < 0.4
+    assert red["y"] < 0.4
+    assert page.locator(".legend").inner_text().strip() == "red"
+
+    page.keyboard.press("/")
+    page.keyboard.type("blue")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/photo/*?q=blue")
+    page.locator(".toggle", has_text="blue").wait_for()
+    blue = page.evaluate(HEAT)
+    assert blue["x"] > 0.6
+    assert blue["y"] > 0.6
+
+    page.locator("#stage").click()
+    page.keyboard.press("h")
+    assert page.evaluate(HEAT) is None
+    page.keyboard.press("h")
+    assert page.evaluate(HEAT) == blue
+
+    page.keyboard.press("Escape")
+    page.wait_for_url("**/?q=blue")
+
+
+def test_each_term_is_a_layer_that_can_be_hidden(visit):
+    page = visit("/photo/1?q=red+blue")
+    page.wait_for_selector("#layers canvas")
+    both = page.evaluate(HEAT)
+    assert both["x"] == pytest.approx(0.5, abs=0.15)
+    page.locator(".toggle", has_text="red").click()
+    assert page.evaluate(HEAT)["x"] > 0.6
+    page.locator(".toggle", has_text="blue").click()
+    assert page.evaluate(HEAT) is None
+    assert page.locator("#layers g:visible").count() == 0
+
+
+def test_a_click_into_a_photo_finds_what_is_there_in_others(visit):
+    page = visit("/photo/1")
+    photo = page.locator("img.photo").bounding_box()
+    width = photo["height"] * 640 / 480  # the photo is shown whole, in the middle of its place
+    left = (photo["width"] - width) / 2
+    page.locator("img.photo").click(position={"x": left + width * 0.1, "y": photo["height"] * 0.1})
+    page.wait_for_url("**region=0%2C0*")
+    expect(page.locator("#similar img").first).to_have_attribute("alt", "all.png")
+    expect(page.locator("#similar h2")).to_contain_text("what is there")
+
+
+def test_arrow_keys_turn_to_the_next_photo_and_back(visit):
+    page = visit("/photo/1?q=red&at=2&min_confidence=0")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url("**at=3")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url("**/photo/1?**at=2")
+
+
+def test_suggestions_appear_while_typing_and_can_be_taken_with_the_keyboard(visit):
+    page = visit("/")
+    page.locator("input[type=search]").press_sequentially("ro")
+    page.locator("#suggestions li", has_text="rouge").wait_for()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**q=rouge**")
+    page.get_by_text("was never a label in training").wait_for()
+    assert page.locator("#suggestions").is_hidden()
+
+
+def test_more_photos_come_while_scrolling(visit):
+    page = visit("/?q=green&min_confidence=0")
+    page.keyboard.press("End")
+    expect(page.locator(".grid li")).to_have_count(PHOTOS)
+    expect(page.locator(".more")).to_have_count(0)
+
+
+def test_the_cut_off_answers_at_once_and_stays_in_the_address(visit):
+    page = visit("/?q=red&min_confidence=0")
+    expected = page.request.get("/api/v1/search?q=red&min_confidence=0.1").json()["total"]
+    assert 0 < expected < PHOTOS
+    page.locator("input[type=range]").fill("0.1")
+    page.wait_for_url("**min_confidence=0.1**")
+    expect(page.locator(".grid li")).to_have_count(expected)
+    expect(page.locator("output")).to_have_text("10\u202f%")
+
+
+def test_arrow_keys_move_between_photos_and_h_shows_where_on_all_in_sight(visit):
+    page = visit("/?q=green&min_confidence=0")
+    page.locator(".grid a").first.focus()
+    focused = "[...document.querySelectorAll('.grid a')].indexOf(document.activeElement)"
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(focused) == 1
+    page.keyboard.press("ArrowDown")
+    below = page.evaluate(focused)
+    assert below > 1
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate(focused) < below
+    page.keyboard.press("h")
+    expect(page.locator(".grid canvas").nth(3)).to_be_attached()
+    page.keyboard.press("h")
+    expect(page.locator(".grid canvas")).to_have_count(0)
+
+
+def test_back_and_forward_bring_back_the_words(visit):
+    page = visit("/?q=red&min_confidence=0")
+    search(page, "green")
+    page.wait_for_url("**q=green**")
+    page.go_back()
+    expect(page.locator("input[type=search]")).to_have_value("red")
+    expect(page).to_have_title("red · unseen")
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1440, 3840])
+@pytest.mark.parametrize(
+    "path", ["/", "/?q=rouge&min_confidence=0", "/photo/1?q=red+blue&at=1", "/library", "/api/docs"]
+)
+def test_no_page_scrolls_sideways(visit, path, width):
+    page = visit(path, viewport={"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_nothing_jumps_when_photos_arrive(visit):
+    page = visit("/?q=green&min_confidence=0")
+    page.wait_for_load_state("networkidle")
+    shifts = """() => new Promise((resolve) => {
+      const seen = [];
+      const observer = new PerformanceObserver((list) => seen.push(...list.getEntries()));
+      observer.observe({ type: "layout-shift", buffered: true });
+      requestAnimationFrame(() => setTimeout(() => resolve(seen.reduce((sum, { value }) => sum + value, 0))));
+    })"""
+    assert page.evaluate(shifts) < 0.01
+
+
+def test_search_and_photo_work_without_scripts(visit):
+    page = visit("/", java_script_enabled=False)
+    search(page, "red")
+    page.wait_for_url("**q=red**")
+    page.locator("img[alt='two.png']").click()
+    page.wait_for_url("**/photo/1?**")
+    assert page.locator("#layers img").bounding_box() == page.locator("img.photo").bounding_box()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["/?q=rouge&min_confidence=0", "/photo/1?q=rouge+-blue", "/library", "/api/docs"])
+def test_text_stands_out_from_its_ground(visit, path, scheme):
+    """WCAG AA: a contrast of 4.5 for every text on a plain ground."""
+    page = visit(path, color_scheme=scheme)
+    faint = page.evaluate(
+        """() => {
+      const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+      const rgba = (colour) => {
+        canvas.clearRect(0, 0, 1, 1);
+        canvas.fillStyle = colour;
+        canvas.fillRect(0, 0, 1, 1);
+        return [...canvas.getImageData(0, 0, 1, 1).data];
+      };
+      const light = ([r, g, b]) => [r, g, b].map((c) => c / 255)
+        .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+        .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+      const ground = (element) => {
+        for (let at = element; at; at = at.parentElement) {
+          const colour = rgba(getComputedStyle(at).backgroundColor);
+          if (colour[3] > 200) return colour;
+        }
+        return rgba("white");
+      };
+      return [...document.querySelectorAll("body *")]
+        .filter((e) => !e.closest(".grid, .turn, .skip, .hidden, noscript, svg") && e.checkVisibility())
+        .filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim()))
+        .map((e) => {
+          const [a, b] = [light(rgba(getComputedStyle(e).color)), light(ground(e))];
+          return [e.className || e.tagName, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)];
+        })
+        .filter(([, contrast]) => contrast < 4.5);
+    }"""
+    )
+    assert faint == []
+
+
+@pytest.mark.parametrize("path", ["/?q=red&min_confidence=0", "/photo/1?q=red&at=1", "/library", "/api/docs"])
+def test_everything_that_can_be_used_has_a_name(visit, path):
+    page = visit(path)
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll("a, button, input:not([type=hidden]), select, img")]
+      .filter((e) => e.checkVisibility())
+      .filter((e) => !(e.getAttribute("aria-label") || e.title || e.alt || e.textContent.trim() || e.labels?.length
+        || e.querySelector?.("img[alt]")))
+      .map((e) => e.outerHTML)"""
+    )
+    assert nameless == []

@@ -1,0 +1,42 @@
+"""`unseen serve` in a process of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: where it is, and the lines that it printed until it was there."""
+
+    process: subprocess.Popen
+    address: str
+    said: list[str]
+
+
+@contextmanager
+def started(settings, *arguments) -> Iterator[Server]:
+    """A server on a free port."""
+    environment = {
+        **os.environ,
+        "UNSEEN_LIBRARY": str(settings.library),
+        "UNSEEN_MODEL": settings.model,
+        "UNSEEN_CACHE": str(settings.cache),
+    }
+    command = [sys.executable, "-c", "from webapp.commands import serve; serve()", "--port", "0", *arguments]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if "unseen is at" in line:
+                break
+        else:
+            raise AssertionError("".join(said))
+        yield Server(process, line.split(" at ")[1].split()[0], said)
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,242 @@
+"""The pages as a browser without scripts sees them."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from engine.settings import Settings
+from webapp import create_app
+
+STATIC = Path(__file__).parents[2] / "webapp" / "static"
+TEMPLATES = STATIC.parent / "templates"
+
+
+class Page(HTMLParser):
+    """The elements of a page as (tag, attributes), and its text."""
+
+    def __init__(self, response):
+        super().__init__()
+        self.elements = []
+        self.text = ""
+        self.feed(response.text)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag, **wanted):
+        return [
+            attributes
+            for found, attributes in self.elements
+            if found == tag and all(attributes.get(name) == value for name, value in wanted.items())
+        ]
+
+
+def visit(client, path, status=200, **arguments):
+    response = client.get(path, query_string=arguments or None)
+    assert response.status_code == status, response.text
+    assert response.mimetype == "text/html"
+    return Page(response)
+
+
+def photos(page):
+    return [
+        int(re.search(r"/photo/(\d+)", link["href"])[1]) for link in page.all("a") if "/photo/" in link.get("href", "")
+    ]
+
+
+def test_the_first_page_shows_the_newest_photos(client, ids):
+    page = visit(client, "/")
+    assert photos(page)[:2] == [ids["blue.jpg"], ids["lying.jpg"]]
+    assert len(photos(page)) == len(ids)
+
+
+def test_a_search_shows_the_searchers_order_and_leads_to_each_photo(client):
+    page = visit(client, "/", q="red", min_confidence=0)
+    hits = client.get("/api/v1/search?q=red&min_confidence=0").json["items"]
+    assert photos(page) == [hit["id"] for hit in hits]
+    for link in page.all("a"):
+        if "/photo/" in link.get("href", ""):
+            assert client.get(link["href"]).status_code == 200
+
+
+def test_each_place_is_kept_before_its_photo_is_loaded(client, ids):
+    page = visit(client, "/")
+    for image in page.all("img"):
+        assert int(image["width"]) > 0
+        assert int(image["height"]) > 0
+    style = (STATIC / "app.css").read_text()
+    shapes = {item["class"] for item in page.all("li")}
+    assert {"a50", "a75", "a135"} <= shapes  # 48 × 96, 48 × 64, 64 × 48
+    for shape in shapes:
+        assert f".{shape}{{" in style
+
+
+def test_the_link_to_more_photos_needs_no_script(client, monkeypatch):
+    monkeypatch.setattr("webapp.pages.PAGE", 3)
+    seen, address = [], "/?q=red&min_confidence=0"
+    while address:
+        page = visit(client, address)
+        seen += photos(page)
+        address = next((link["href"] for link in page.all("a", rel="next")), None)
+    hits = client.get("/api/v1/search?q=red&min_confidence=0").json["items"]
+    assert seen == [hit["id"] for hit in hits]
+
+
+def test_a_photo_shows_where_the_word_is_without_scripts(client, ids):
+    number = ids["red-spot.png"]
+    page = visit(client, f"/photo/{number}", q="red", at=1)
+    (overlay,) = [image for image in page.all("img") if "heatmap.png" in image["src"]]
+    assert client.get(overlay["src"]).mimetype == "image/png"
+    box = page.all("rect", **{"class": "over"})[0]
+    assert [float(box[name]) for name in ("x", "y", "width", "height")] == [48, 12, 16, 12]
+
+
+def test_a_zero_shot_word_says_which_learned_tags_are_near(client, ids):
+    assert "zero-shot: near red" in visit(client, f"/photo/{ids['all-red.png']}", q="rouge").text
+    assert "was never a label in training; near" in visit(client, "/", q="rouge").text
+
+
+def test_previous_and_next_follow_the_order_of_the_results(client):
+    hits = client.get("/api/v1/search?q=red&min_confidence=0").json["items"]
+    first = photos(visit(client, "/", q="red", min_confidence=0))[0]
+    address, seen = f"/photo/{first}?q=red&min_confidence=0&at=1", [first]
+    while True:
+        page = visit(client, address)
+        following = page.all("a", rel="next")
+        if not following:
+            break
+        address = following[0]["href"]
+        seen.append(int(re.search(r"/photo/(\d+)", address)[1]))
+    assert seen == [hit["id"] for hit in hits]
+    previous = page.all("a", rel="prev")[0]["href"]
+    assert f"/photo/{seen[-2]}?" in previous
+
+
+def test_photos_with_something_like_the_best_region_are_one_click_away(client, ids):
+    number = ids["red-spot.png"]
+    page = visit(client, f"/photo/{number}", q="red", at=1)
+    (link,) = [link["href"] for link in page.all("a") if "region=" in link.get("href", "")]
+    found = visit(client, link.split("#")[0])
+    like = client.get(f"/api/v1/images/{number}/similar?region=1,3").json["items"]
+    assert photos(found)[-len(like) :] == [one["id"] for one in like]
+
+
+def test_an_excluded_word_is_named_but_not_drawn(client, ids):
+    page = visit(client, f"/photo/{ids['all-red.png']}", q="red -blue")
+    assert "left out" in page.text
+    assert len(page.all("g")) == 1
+
+
+def test_an_unknown_word_offers_spellings_that_can_be_clicked(client, ids):
+    page = visit(client, "/", 422, q="Gren red", min_confidence="0.1")
+    assert "not in the vocabulary" in page.text
+    (link,) = [link["href"] for link in page.all("a") if "green+red" in link.get("href", "")]
+    assert "min_confidence=0.1" in link
+    assert client.get(link).status_code == 200
+    assert "not in the vocabulary" in visit(client, f"/photo/{ids['blue.jpg']}", 422, q="gren").text
+
+
+def test_when_nothing_is_sure_enough_the_nearest_are_one_click_away(client):
+    page = visit(client, "/", q="red", min_confidence=1)
+    assert "No photo is sure enough" in page.text
+    (link,) = [link["href"] for link in page.all("a", **{"class": "button"})]
+    assert photos(visit(client, link))
+
+
+@pytest.mark.parametrize("path", ["/?sort=beauty", "/?min_confidence=x", "/photo/1?at=0", "/?cursor=-1"])
+def test_an_address_that_cannot_be_read_is_said_in_words(client, path):
+    response = client.get(path)
+    assert response.status_code == 422
+    assert "cannot be read" in response.text
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/photo/999", 404),
+        ("/photo/" + "9" * 30, 404),
+        ("/photo/1?region=9,9", 400),
+        ("/nothing", 404),
+        ("/?q=red&after=someday", 400),
+    ],
+)
+def test_errors_are_pages_for_people(client, path, status):
+    page = visit(client, path, status)
+    assert page.all("a", **{"class": "button"})
+    assert "Traceback" not in page.text
+
+
+def test_without_a_library_the_page_says_how_to_begin(tmp_path, colour_bundle):
+    settings = Settings(library=tmp_path / "none", model=str(colour_bundle.folder), cache=colour_bundle.cache)
+    client = create_app(settings).test_client()
+    page = visit(client, "/")
+    assert "unseen index" in page.text
+    assert str(tmp_path / "none") in page.text
+    assert "unseen index" in visit(client, "/photo/1", 503).text
+    assert "unseen index" in visit(client, "/library", 503).text
+
+
+def test_the_library_page_names_every_failed_file_with_its_reason(client):
+    text = visit(client, "/library").text
+    assert "/photos/broken.jpg" in text
+    assert "truncated JPEG" in text
+
+
+def test_the_api_page_has_a_form_for_every_call(client):
+    page = visit(client, "/api/docs")
+    assert {form["action"] for form in page.all("form")} >= set(client.get("/api/v1/openapi.json").json["paths"])
+
+
+@pytest.mark.parametrize(
+    "attack",
+    ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "'-alert(1)-'", "javascript:alert(1)", "{{7*7}}"],
+)
+def test_what_is_typed_never_becomes_markup(client, ids, attack):
+    for path in ("/", f"/photo/{ids['all-red.png']}"):
+        for q in (attack, f"red {attack}", f'"{attack}"', f"folder:{attack} red"):
+            response = client.get(path, query_string={"q": q, "min_confidence": 0, "folder": attack})
+            page = Page(response)
+            assert not [
+                attributes for _, attributes in page.elements if any(name.startswith("on") for name in attributes)
+            ]
+            assert all(script.get("src", "").startswith("/static/") for script in page.all("script"))
+            assert not [image for image in page.all("img") if image["src"] == "x"]
+            assert not [link for link in page.all("a") if link.get("href", "").startswith("javascript")]
+            assert "49" not in page.text or "{{7*7}}" in page.text
+
+
+def test_a_file_name_never_becomes_markup(client, ids):
+    name = "<b>&'\".png"
+    for path in ("/?q=red", f"/photo/{ids[name]}?q=red"):
+        page = visit(client, path)
+        assert name in {image.get("alt") for image in page.all("img")}
+        assert "<b>&" not in client.get(path).text
+
+
+def test_pages_hold_neither_inline_code_nor_anything_from_elsewhere(client, ids):
+    for path in ("/", "/?q=red", f"/photo/{ids['blue.jpg']}?q=red", "/library", "/api/docs", "/nothing"):
+        for tag, attributes in Page(client.get(path)).elements:
+            assert "style" not in attributes
+            assert tag != "style"
+            for name in ("src", "href", "action"):
+                assert not re.match(r"[a-z]+:|//", attributes.get(name) or ""), (path, attributes)
+    for file in STATIC.iterdir():
+        assert not re.search(r"https?://(?!www\.w3\.org)", file.read_text()), file
+
+
+def test_the_page_is_light():
+    assert sum(file.stat().st_size for file in STATIC.iterdir()) < 48_000
+
+
+def test_importing_the_page_does_not_import_torch():
+    heavy = "{'torch', 'timm', 'faiss', 'gensim'}"
+    code = f"import sys, webapp, webapp.api, webapp.pages, webapp.commands; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=STATIC.parents[1])
+    assert done.stdout == "set()\n", done.stderr

@@ -1,0 +1,200 @@
+"""The JSON API under /api/v1: each call parses, asks the engine, returns."""
+
+import io
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+from flask import Response, jsonify, request
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.types import ResponseDict
+from pydantic import BaseModel
+
+from engine.library.status import status_of
+from engine.library.store import Photo
+from engine.search.explain import overlay
+from engine.search.searcher import Explanation
+from engine.search.serialise import (
+    Json,
+    Urls,
+    explanation_to_json,
+    photo_to_json,
+    readable,
+    results_to_json,
+    similar_to_json,
+)
+from engine.search.similar import Similar, similar_photos, similar_regions
+from webapp import pictures, schemas
+from webapp.errors import NotInLibrary
+from webapp.library import current, photo_of, searcher
+
+Answer = Json | Response
+
+PREFIX = "/api/v1"
+TAGS = 10  # of a photo
+OVERLAY_EDGE = 512  # pixels of the longest side of a heatmap's picture
+
+
+def _answers(shape: type[BaseModel], *problems: int) -> ResponseDict:
+    return {200: shape, **_problems(*problems)}
+
+
+def _picture(*kinds: str) -> ResponseDict:
+    content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
+    return {200: {"content": content}, 304: None, **_problems(404, 410)}
+
+
+def _problems(*statuses: int) -> ResponseDict:
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemOut"}}}
+    return {status: {"content": content} for status in (*statuses, 409, 422, 503)}
+
+
+api = APIBlueprint("api", __name__, url_prefix=PREFIX)
+
+
+@api.get("/search", summary="Find photos by words", responses=_answers(schemas.ResultsOut, 400))
+def search(query: schemas.SearchArguments) -> Answer:
+    """Photos at or above the cut-off, a page at a time."""
+    results = searcher().search(
+        query.q,
+        top=query.top,
+        offset=query.cursor,
+        min_confidence=query.min_confidence,
+        sort=query.sort,
+        filters=query.filters(),
+    )
+    return results_to_json(results, urls(), next_page(query, results.total))
+
+
+@api.get("/images", summary="List photos", responses=_answers(schemas.PhotosOut))
+def images(query: schemas.ListArguments) -> Answer:
+    """All photos of the library, or those of a folder, a camera, a time."""
+    store, filters = searcher().store, query.filters()
+    total = store.count(filters)
+    newest_first = query.sort == "date"
+    photos = store.page(filters=filters, newest_first=newest_first, limit=query.top or -1, offset=query.cursor)
+    return {"items": _photos(photos), "total": total, "next": next_page(query, total)}
+
+
+@api.get("/images/<int:id>", summary="One photo", responses=_answers(schemas.PhotoOut, 404))
+def image(path: schemas.PhotoId) -> Answer:
+    """A photo with its best tags."""
+    return _photos([photo_of(path.id)])[0]
+
+
+@api.get("/images/<int:id>/thumbnail", summary="A photo, small", responses=_picture("image/jpeg", "image/webp"))
+def thumbnail(path: schemas.PhotoId, query: schemas.ThumbnailArguments) -> Answer:
+    """The photo upright and scaled down; conditional requests are answered with 304."""
+    return pictures.thumbnail(photo_of(path.id), query.size, query.v)
+
+
+@api.get("/images/<int:id>/original", summary="A photo, whole", responses=_picture("image/jpeg", "image/png"))
+def original(path: schemas.PhotoId) -> Answer:
+    """The file itself where a browser shows it upright, else an upright JPEG of it."""
+    return pictures.original(photo_of(path.id))
+
+
+@api.get("/images/<int:id>/heatmap", summary="Where the words are", responses=_answers(schemas.HeatmapOut, 400, 404))
+def heatmap(path: schemas.PhotoId, query: schemas.Words) -> Answer:
+    """Region scores and a box for each term; with `Accept: image/png` the picture of heatmap.png."""
+    if request.accept_mimetypes.best_match(["application/json", "image/png"]) == "image/png":
+        response = _overlay(path.id, query.q)
+    else:
+        response = jsonify(explanation_to_json(explain(path.id, query.q)))
+    response.vary.add("Accept")
+    return response
+
+
+@api.get("/images/<int:id>/heatmap.png", summary="Where the words are, drawn", responses=_picture("image/png"))
+def heatmap_picture(path: schemas.PhotoId, query: schemas.Words) -> Answer:
+    """A transparent picture to lay over the photo."""
+    return _overlay(path.id, query.q)
+
+
+@api.get("/images/<int:id>/similar", summary="Photos like this one", responses=_answers(schemas.SimilarsOut, 400, 404))
+def similar(path: schemas.PhotoId, query: schemas.SimilarArguments) -> Answer:
+    """Photos that show the same, or that hold a region like one of this photo."""
+    found = alike(photo_of(path.id).id, schemas.cell_of(query.region), query.top)
+    return {"items": [similar_to_json(one, urls()) for one in found], "total": len(found), "next": None}
+
+
+@api.get("/suggest", summary="Complete a word", responses=_answers(schemas.SuggestionsOut))
+def suggest(query: schemas.Prefix) -> Answer:
+    """Tags and words that begin like what has been typed."""
+    items = searcher().suggest(query.q, query.top)
+    return {"items": items, "total": len(items), "next": None}
+
+
+@api.get("/tags", summary="Tags of the library", responses=_answers(schemas.TagCountsOut))
+def tags() -> Answer:
+    """Tags with the number of photos that show them, most frequent first."""
+    items = [{"tag": tag, "count": count} for tag, count in current().tag_counts.of(searcher())]
+    return {"items": items, "total": len(items), "next": None}
+
+
+@api.get("/status", summary="The library's state", responses=_answers(schemas.StatusOut))
+def status() -> Answer:
+    """Counts, model, disk use, age."""
+    return status_json()
+
+
+@api.get("/healthz", summary="Liveness", responses={200: schemas.HealthOut})
+def healthz() -> Answer:
+    """Whether the server answers; it says nothing of the library."""
+    return {"status": "ok"}
+
+
+def urls() -> Urls:
+    """Where the API answers, also behind a proxy that puts a prefix before it."""
+    return Urls(request.script_root + PREFIX)
+
+
+def next_page(query: schemas.Page, total: int) -> str | None:
+    """The address of the page after this one, or None."""
+    if not query.top or query.cursor + query.top >= total:
+        return None
+    arguments = {name: value for name, value in request.args.items() if value} | {"cursor": query.cursor + query.top}
+    return f"{request.script_root}{request.path}?{urlencode(arguments)}"
+
+
+def explain(photo_id: int, words: str) -> Explanation:
+    """Where in a photo the words are; raises NotInLibrary, EmptyQuery, UnknownWord or QueryError."""
+    region_map = searcher().store.region_map(photo_id)
+    if region_map is None:
+        raise NotInLibrary(photo_id)
+    return searcher().explain(words, region_map)
+
+
+def alike(photo_id: int, cell: tuple[int, int] | None, top: int) -> list[Similar]:
+    """Photos like this one, or like its region in (row, column); raises QueryError for one outside the grid."""
+    if cell is None:
+        return similar_photos(searcher(), photo_id, top)
+    return similar_regions(searcher(), photo_id, *cell, top)
+
+
+def status_json() -> Json:
+    """The object of `GET /status`."""
+    state = status_of(searcher().store)
+    readable_paths = {"library": readable(str(state.folder)), "roots": [readable(root) for root in state.roots]}
+    return {**state.to_json(), **readable_paths}
+
+
+def _photos(photos: Sequence[Photo]) -> list[Json]:
+    found = searcher()
+    scores = dict(zip(*found.store.class_scores([photo.id for photo in photos]), strict=True))
+    floor = found.bundle.spec.min_confidence
+    return [
+        photo_to_json(photo, found.tags(scores[photo.id], TAGS, floor) if photo.id in scores else [], urls())
+        for photo in photos
+    ]
+
+
+def _overlay(photo_id: int, words: str) -> Response:
+    explanation = explain(photo_id, words)
+    photo = photo_of(photo_id)
+    scale = OVERLAY_EDGE / max(photo.width, photo.height)
+    size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
+    out = io.BytesIO()
+    pairs = zip(explanation.terms, explanation.infos, strict=True)
+    wanted = [term for term, info in pairs if info.weight > 0]
+    overlay(wanted, size).save(out, "PNG", compress_level=1)
+    return Response(out.getvalue(), mimetype="image/png")

@@ -1,0 +1,118 @@
+"""Errors become responses here and nowhere else: problem documents (RFC 9457) for the API, a page for people."""
+
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, current_app, json, render_template, request
+from flask.typing import ResponseReturnValue
+from pydantic import ValidationError
+from werkzeug.exceptions import HTTPException, InternalServerError
+
+from engine.errors import (
+    BundleError,
+    EmptyQuery,
+    LibraryError,
+    LibraryNotFound,
+    QueryError,
+    UnknownWord,
+    UnseenError,
+    WrongBundle,
+)
+from engine.search.serialise import readable
+
+
+class NotInLibrary(UnseenError):
+    """No photo has this id."""
+
+    def __init__(self, photo_id: int) -> None:
+        super().__init__(f"There is no photo {photo_id} in the library", "It may have been removed; search again")
+
+
+class FileGone(UnseenError):
+    """The library knows the photo, but its file cannot be read any more."""
+
+
+# The first class that fits says the status and the last part of the problem's type.
+STATUS: tuple[tuple[type[UnseenError], int, str], ...] = (
+    (NotInLibrary, 404, "no-photo"),
+    (FileGone, 410, "file-gone"),
+    (EmptyQuery, 400, "empty-query"),
+    (UnknownWord, 422, "unknown-word"),
+    (QueryError, 400, "malformed-query"),
+    (LibraryNotFound, 503, "no-library"),
+    (WrongBundle, 409, "wrong-bundle"),
+    (LibraryError, 503, "library"),
+    (BundleError, 503, "bundle"),
+    (UnseenError, 500, "internal"),
+)
+
+
+def register(app: Flask) -> None:
+    """Answer every error of `app`."""
+    app.register_error_handler(UnseenError, _known)
+    app.register_error_handler(ValidationError, _invalid)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _unforeseen)
+
+
+def status_of(error: UnseenError) -> tuple[int, str]:
+    """HTTP status and problem type of an error."""
+    return next((status, kind) for fits, status, kind in STATUS if isinstance(error, fits))
+
+
+def problem(status: int, detail: str, kind: str | None = None, **more: Any) -> Response:
+    """A problem document; `kind` names a problem of ours, `more` are its extension members."""
+    document = {
+        "type": f"urn:unseen:problem:{kind}" if kind else "about:blank",
+        "title": HTTPStatus(status).phrase if kind is None else kind.replace("-", " ").capitalize(),
+        "status": status,
+        "detail": detail,
+        **more,
+    }
+    return Response(json.dumps(document), status, mimetype="application/problem+json")
+
+
+def invalid_arguments(error: ValidationError) -> Response:
+    """Arguments that are not what the OpenAPI document says: 422, with each one's name and reason."""
+    errors = [
+        {"name": ".".join(str(part) for part in fault["loc"]), "reason": fault["msg"]} for fault in error.errors()
+    ]
+    detail = "; ".join(f"{fault['name']}: {fault['reason']}" for fault in errors)
+    return problem(422, detail, "invalid-arguments", errors=errors)
+
+
+def for_api() -> bool:
+    """Whether the request is a program's."""
+    return request.path.startswith("/api/") and request.path != "/api/docs"
+
+
+def _known(error: UnseenError) -> ResponseReturnValue:
+    status, kind = status_of(error)
+    if for_api():
+        more = {"suggestions": error.suggestions, "word": error.word} if isinstance(error, UnknownWord) else {}
+        return problem(status, readable(str(error)), kind, **more)
+    return render_template("error.html", title=readable(error.message), detail=readable(error.hint)), status
+
+
+def _invalid(error: ValidationError) -> ResponseReturnValue:
+    """Arguments of a page; those of the API are refused before they come this far."""
+    detail = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
+    return render_template("error.html", title="This address cannot be read", detail=detail), 422
+
+
+def _http(error: HTTPException) -> ResponseReturnValue:
+    if error.response is not None or error.code is None or error.code < 400:
+        return error.get_response()
+    if for_api():
+        response = problem(error.code, error.description or error.name)
+    else:
+        response = Response(render_template("error.html", title=error.name, detail=error.description), error.code)
+    for name, value in error.get_headers():
+        if name.lower() not in {"content-type", "content-length"}:
+            response.headers[name] = value  # such as Allow with 405
+    return response
+
+
+def _unforeseen(error: Exception) -> ResponseReturnValue:
+    current_app.logger.error("%s %s failed", request.method, request.path, exc_info=error)
+    return _http(InternalServerError("The server met an error it did not expect; its log says more"))

@@ -1,0 +1,85 @@
+"""The library behind the page: opened when first asked for, and again when another one stands in its place.
+
+A library that grows needs nothing here, since every query reads the database. But the page may be open before the first
+photo is indexed, and a library may be deleted and made anew under a running server.
+"""
+
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from flask import current_app
+
+from engine.errors import LibraryNotFound, UnseenError
+from engine.library.store import DATABASE, Photo
+from engine.search.searcher import Searcher, open_searcher
+from engine.settings import Settings
+from webapp.errors import NotInLibrary
+from webapp.tag_counts import TagCounts
+
+EXTENSION = "unseen"
+LARGEST = 2**63 - 1  # what SQLite keeps in an integer
+
+
+class Library:
+    """The searcher for the library that the settings name."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.tag_counts = TagCounts()
+        self._lock = threading.Lock()
+        self._searcher: Searcher | None = None
+        self._identity: tuple[int, int] | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The library's folder."""
+        return self.settings.library
+
+    def searcher(self) -> Searcher:
+        """The searcher; raises LibraryNotFound, WrongBundle or BundleError."""
+        identity = self._file_identity()
+        with self._lock:
+            if self._searcher is None or identity != self._identity:
+                if self._searcher is not None:
+                    self._searcher.store.close()
+                    self._searcher = None
+                # Without a model named by the user, it is the one that the library was made with.
+                model = self.settings.model if "model" in self.settings.model_fields_set else None
+                self._searcher = open_searcher(self.folder, model, self.settings.cache)
+                self._identity = identity
+            return self._searcher
+
+    def warm(self) -> None:
+        """Read what a query needs, so that the first one does not wait; what is wrong is said to who asks."""
+        with suppress(UnseenError):
+            found = self.searcher()
+            found.search(f'"{found.bundle.labels[0]}"', top=1)
+
+    def _file_identity(self) -> tuple[int, int]:
+        try:
+            status = (self.folder / DATABASE).stat()
+        except OSError:
+            raise LibraryNotFound(
+                f"There is no library in {self.folder}", "Make one with: unseen index FOLDER"
+            ) from None
+        return status.st_dev, status.st_ino
+
+
+def current() -> Library:
+    """The library of the running app."""
+    library: Library = current_app.extensions[EXTENSION]
+    return library
+
+
+def searcher() -> Searcher:
+    """The searcher of the running app; raises LibraryNotFound, WrongBundle or BundleError."""
+    return current().searcher()
+
+
+def photo_of(photo_id: int) -> Photo:
+    """A photo by id; raises NotInLibrary."""
+    photo = searcher().store.photo(photo_id) if photo_id <= LARGEST else None
+    if photo is None:
+        raise NotInLibrary(photo_id)
+    return photo

@@ -1,0 +1,295 @@
+"""What the API takes and gives; the OpenAPI document is made from these models."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from engine.words.query import Filters, parse_time
+from webapp.library import LARGEST
+
+Box = tuple[float, float, float, float]
+Region = Annotated[str, Field(pattern=r"^\d{1,4},\d{1,4}$")]
+
+
+def cell_of(region: str | None) -> tuple[int, int] | None:
+    """Row and column of a region."""
+    if region is None:
+        return None
+    row, col = region.split(",")
+    return int(row), int(col)
+
+
+class Arguments(BaseModel):
+    """Base of all arguments: an empty one, as forms send it, was not given."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if value != ""}
+
+
+class PhotoId(BaseModel):
+    """Which photo."""
+
+    id: int = Field(description="id of the photo", le=LARGEST)
+
+
+class Page(Arguments):
+    """Which part of a list."""
+
+    top: int = Field(50, ge=0, le=1_000_000, description="items on a page; 0 is all of them")
+    cursor: int = Field(0, ge=0, le=LARGEST // 2, description="where to go on, taken from `next`")
+
+
+class Where(Page):
+    """Which photos, whatever they show."""
+
+    folder: str | None = Field(None, description="only photos in this folder or below it")
+    camera: str | None = Field(None, description="only photos of a camera whose name holds this")
+    after: datetime | None = Field(None, description="only photos taken then or later: 2024, 2024-07, or RFC 3339")
+    before: datetime | None = Field(None, description="only photos taken earlier than that")
+
+    @field_validator("after", "before", mode="before")
+    @classmethod
+    def _time(cls, value: object) -> object:
+        return parse_time(value) if isinstance(value, str) else value
+
+    def filters(self) -> Filters:
+        """The same for the engine."""
+        return Filters(self.folder, self.camera, self.after, self.before)
+
+
+class SearchArguments(Where):
+    """A query and the page of its hits."""
+
+    q: str = Field("", description='words, "a phrase", -without, word^2, folder: camera: after: before: type:')
+    sort: Literal["relevance", "date"] = Field("relevance", description="best first, or newest first")
+    min_confidence: float | None = Field(None, ge=0, le=1, description="cut-off; the model's own where not given")
+
+
+class ListArguments(Where):
+    """A page of the library."""
+
+    sort: Literal["path", "date"] = Field("path", description="by path, or newest first")
+
+
+class Words(Arguments):
+    """A query."""
+
+    q: str = Field("", description="a query, as for /search")
+
+
+class Prefix(Arguments):
+    """The beginning of a word."""
+
+    q: str = Field("", max_length=1000, description="what has been typed so far")
+    top: int = Field(10, ge=1, le=100, description="how many completions")
+
+
+class ThumbnailArguments(Arguments):
+    """Which thumbnail."""
+
+    size: int | None = Field(None, ge=16, le=4096, description="longest side in pixels; the stored one where not given")
+    v: str | None = Field(
+        None, description="version of the photo; thumbnail_url has it, so that browsers keep the picture"
+    )
+
+
+class SimilarArguments(Arguments):
+    """Like what of the photo."""
+
+    region: Region | None = Field(None, description="row,column of a region of its heatmap")
+    top: int = Field(24, ge=1, le=500, description="how many photos")
+
+
+class TermOut(BaseModel):
+    """One term of a query."""
+
+    term: str
+    weight: float = Field(description="negative for an excluded term")
+    zero_shot: bool = Field(description="whether no photo with this tag was ever shown in training")
+    nearest_tags: list[str] = Field(description="the learned tags nearest in meaning")
+
+
+class QueryOut(BaseModel):
+    """A query as it was understood."""
+
+    text: str
+    terms: list[TermOut]
+
+
+class HitOut(BaseModel):
+    """One photo found."""
+
+    rank: int
+    id: int
+    path: str
+    score: float = Field(description="the model's own score: mean of the top-k region scores")
+    confidence: float = Field(description="0…1, comparable between queries")
+    box: Box = Field(description="x, y, width, height of the best region, in fractions of the upright photo")
+    thumbnail_url: str
+    heatmap_url: str
+    taken_at: datetime | None
+    duplicates: list[int]
+
+
+class ResultsOut(BaseModel):
+    """A page of hits."""
+
+    query: QueryOut
+    took_ms: float
+    exact: bool = Field(description="whether the ranking is proven equal to scoring every photo")
+    total: int = Field(description="photos at or above the cut-off")
+    items: list[HitOut]
+    next: str | None
+
+
+class TagOut(BaseModel):
+    """A tag of a photo."""
+
+    tag: str
+    confidence: float
+
+
+class PhotoOut(BaseModel):
+    """A photo."""
+
+    id: int
+    path: str
+    width: int = Field(description="upright pixels")
+    height: int
+    taken_at: datetime | None
+    camera: str | None
+    folder: str
+    tags: list[TagOut]
+    thumbnail_url: str
+    image_url: str
+
+
+class PhotosOut(BaseModel):
+    """A page of photos."""
+
+    items: list[PhotoOut]
+    total: int
+    next: str | None
+
+
+class GridOut(BaseModel):
+    """Rows and columns of regions."""
+
+    rows: int
+    cols: int
+
+
+class TermMapOut(BaseModel):
+    """Where one term was found."""
+
+    term: str
+    weight: float = Field(description="negative for an excluded term")
+    scores: list[list[float]] = Field(description="region scores, row by row from the top left")
+    box: Box
+    heat: list[list[float]] = Field(description="0…1 for drawing; 0 where a region scores like any background")
+
+
+class HeatmapOut(BaseModel):
+    """Where in a photo the terms of a query were found."""
+
+    grid: GridOut
+    terms: list[TermMapOut]
+    score: float
+    confidence: float
+
+
+class SimilarOut(BaseModel):
+    """A photo like another one."""
+
+    id: int
+    path: str
+    similarity: float = Field(description="cosine, up to 1")
+    thumbnail_url: str
+
+
+class SimilarsOut(BaseModel):
+    """Photos like another one, most similar first."""
+
+    items: list[SimilarOut]
+    total: int
+    next: str | None
+
+
+class SuggestionsOut(BaseModel):
+    """Completions, best first."""
+
+    items: list[str]
+    total: int
+    next: str | None
+
+
+class TagCountOut(BaseModel):
+    """A tag of the library."""
+
+    tag: str
+    count: int
+
+
+class TagCountsOut(BaseModel):
+    """Tags of the library, most frequent first."""
+
+    items: list[TagCountOut]
+    total: int
+    next: str | None
+
+
+class ModelOut(BaseModel):
+    """The bundle that the library belongs to."""
+
+    name: str
+    fingerprint: str
+
+
+class IndexOut(BaseModel):
+    """The vector index."""
+
+    generation: int | None = Field(description="batches that it covers; null where there is none")
+    up_to_date: bool = Field(description="whether that is all of them; what it lacks is searched all the same")
+
+
+class DiskOut(BaseModel):
+    """Bytes on disk."""
+
+    database: int
+    index: int
+    thumbnails: int
+
+
+class StatusOut(BaseModel):
+    """The library's state, as `unseen status --json` prints it."""
+
+    library: str
+    photos: int
+    failed: int
+    model: ModelOut
+    schema_version: str | None
+    generation: int = Field(description="batches written; it changes whenever anything does")
+    index: IndexOut
+    disk: DiskOut
+    created_at: datetime
+    updated_at: datetime
+    roots: list[str]
+
+
+class HealthOut(BaseModel):
+    """Liveness."""
+
+    status: Literal["ok"]
+
+
+class ProblemOut(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    suggestions: list[str] | None = Field(None, description="with unknown-word: the nearest spellings, best first")
