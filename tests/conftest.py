@@ -11,10 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from engine.library.region_map import Grid, RegionMap, RegionMaps, pooled_scores, quantise
 from engine.model.bundle import BackboneSpec, Bundle, BundleSpec, save_bundle
+
+settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
+settings.load_profile("unhurried")
 
 COLOURS = {
     "red": (1, 0, 0),

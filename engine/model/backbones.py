@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engine.errors import BundleError
@@ -70,13 +71,18 @@ class VGG19(nn.Module):
 
     def forward(self, pixels: Tensor) -> Features:
         """(B, 3, 224, 224) → regions (B, 512, 14, 14), scene (B, 4096)."""
-        *until_pool5, pool5 = self.net.features
         regions = pixels
-        for layer in until_pool5:
+        for layer in list(self.net.features)[:-1]:
             regions = layer(regions)
-        fc = self.net.pre_logits  # fc6 and fc7 as convolutions, each with its ReLU
-        scene = fc.act2(fc.fc2(fc.act1(fc.fc1(pool5(regions)))))
-        return Features(regions, scene.flatten(1), None)
+        return Features(regions, self.scene(regions), None)
+
+    def scene(self, regions: Tensor) -> Tensor:
+        """pool5 → fc6 → ReLU → fc7 → ReLU of regions (B, 512, H, W) → (B, 4096).
+
+        A map that is not 14×14 has fc7 averaged over the places where it fits, or is stretched to fit once.
+        """
+        pool5 = self.net.features[-1]
+        return self.net.pre_logits(pool5(regions)).mean((2, 3))  # type: ignore[no-any-return]
 
 
 def build_backbone(spec: BackboneSpec) -> EfficientNet | VGG19:
@@ -85,7 +91,7 @@ def build_backbone(spec: BackboneSpec) -> EfficientNet | VGG19:
         pretrained = spec.weights == "timm"
         backbone = VGG19(pretrained) if spec.name == "vgg19" else EfficientNet(spec.name, pretrained)
     except (OSError, RuntimeError, AttributeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise BundleError(
             f"Cannot build the backbone {spec.name} with weights “{spec.weights}”: {reason}",
             "Downloads need a connection; a file of weights works without",
@@ -118,17 +124,25 @@ def _weights_file(source: str) -> Path:
 
 
 def _load_in_order(net: nn.Module, path: Path) -> None:
-    """Load a state dict whose tensors come in the order of `net` under other names, as ports of one network do."""
+    """Load a state dict whose tensors have the names of `net`, or come in its order, as ports of one network do."""
     try:
-        theirs = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            theirs = load_file(path)
+        else:
+            theirs = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises what it likes for a file that is not one of its own
         raise BundleError(
             f"Cannot read the weights {path}: {str(error).splitlines()[0]}", "Reinstall or fetch it again"
         ) from None
     ours = {name: value for name, value in net.state_dict().items() if not name.endswith("num_batches_tracked")}
-    values = [value for name, value in theirs.items() if not name.endswith("num_batches_tracked")]
-    if [value.shape for value in ours.values()] != [value.shape for value in values]:
+    if not isinstance(theirs, dict) or not all(isinstance(value, Tensor) for value in theirs.values()):
+        raise BundleError(f"The weights {path} are not a state dict", "Name a file that holds tensors by name")
+    same_names = ours.keys() <= theirs.keys()  # a .safetensors file keeps no order
+    values = [theirs[name] for name in (ours if same_names else theirs) if not name.endswith("num_batches_tracked")]
+    # torchvision keeps VGG's fc6 and fc7 as matrices, timm as convolutions: the same numbers in the same order.
+    if [(value.shape[:1], value.numel()) for value in ours.values()] != [(v.shape[:1], v.numel()) for v in values]:
         raise BundleError(
             f"The weights {path} are not of this backbone: {len(values)} tensors for {len(ours)}, or of other shapes"
         )
-    net.load_state_dict(dict(zip(ours, values, strict=True)), strict=False)
+    fitted = {name: value.reshape(ours[name].shape) for name, value in zip(ours, values, strict=True)}
+    net.load_state_dict(fitted, strict=False)

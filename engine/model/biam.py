@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engine.model.attention import attend, drop
+
 
 @dataclass(frozen=True)
 class BiAMConfig:
@@ -59,9 +61,16 @@ class PointwiseBlock(nn.Module):
         super().__init__()
         self.body = nn.Conv2d(inputs, outputs, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) → (B, outputs, H, W)."""
-        return functional.leaky_relu(self.body(x), 0.2)
+    def forward(self, *parts: Tensor) -> Tensor:
+        """(B, n, H, W), with `inputs` channels in all parts together → (B, outputs, H, W).
+
+        The parts are never put together: the gradient of that comes back in slices, on which BatchNorm is slow.
+        """
+        weights = torch.split(self.body.weight, [part.shape[1] for part in parts], dim=1)
+        x = functional.conv2d(parts[0], weights[0], self.body.bias)
+        for part, weight in zip(parts[1:], weights[1:], strict=True):
+            x = x + functional.conv2d(part, weight)
+        return functional.leaky_relu(x, 0.2)
 
 
 class FeedForward(nn.Module):
@@ -100,9 +109,10 @@ class RegionContextBlock(nn.Module):
             w(h).reshape(B, self.heads, c // self.heads, H * W).transpose(2, 3)  # (B, heads, R, c/heads)
             for w in (self.w_q, self.w_k, self.w_v)
         )
-        attended = functional.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
-        attended = attended.transpose(2, 3).reshape(B, c, H, W)
-        e = h + functional.dropout(self.w_o(attended), self.dropout, self.training)
+        dropout = self.dropout if self.training else 0.0
+        attended = attend(q, k, v, dropout)  # (B, heads, R, c/heads)
+        attended = attended.transpose(1, 2).reshape(B, H, W, c).permute(0, 3, 1, 2)  # channels last, as h in training
+        e = h + drop(self.w_o(attended), dropout)
         return e + self.sub_network(e)  # type: ignore[no-any-return]
 
 
@@ -144,7 +154,7 @@ class BiAM(nn.Module):
         h = self.conv_3X3(features)
         e_r = self.region_context_block(h) if self.region_context_block is not None else h
         e_g = self.scene_context_block(h, scene) if self.scene_context_block is not None else h
-        return self.conv_1X1(torch.cat([e_r, e_g], 1)).flatten(2).transpose(1, 2)  # type: ignore[no-any-return]
+        return self.conv_1X1(e_r, e_g).flatten(2).transpose(1, 2)  # type: ignore[no-any-return]
 
     def region_vectors(self, features: Tensor, scene: Tensor) -> Tensor:
         """The exact short form: region score m = e_f · (W a + b) = [Wᵀ e_f ; b · e_f] · [a ; 1].

@@ -5,6 +5,7 @@ A bundle is a folder:
 bundle.json          what it is, how it was made, its measured figures
 head.safetensors     weights of BiAM and of the semantic prior; only indexing and training read it
 search.safetensors   `steps` (D,) of the 8-bit codes, and region maps of background photos
+lexicon.safetensors  word vectors of its own, where it does not use those it is named for as they are
 tags.txt             tags the head was trained with; any other word is answered zero-shot
 labels.txt           words a photo is tagged with: the classes of the class scores
 
@@ -26,6 +27,8 @@ from safetensors.numpy import load_file, save_file
 
 from engine.errors import BundleError, UnknownWord
 from engine.library.region_map import Array, Grid, RegionMaps, pooled_scores
+from engine.words.lexicon import FILE as LEXICON
+from engine.words.lexicon import Lexicon, LexiconTable
 from engine.words.vectors import WordVectors, normalise, open_word_vectors
 
 FORMAT = 1
@@ -115,16 +118,19 @@ class Bundle:
             digest.update(json.dumps(_plain(part), sort_keys=True).encode())
         digest.update(self.steps.tobytes())
         try:
-            for name in ("head.safetensors", "labels.txt"):
-                digest.update((self.folder / name).read_bytes())
+            for name in ("head.safetensors", "labels.txt", LEXICON):
+                if name != LEXICON or (self.folder / name).exists():
+                    digest.update((self.folder / name).read_bytes())
         except OSError as error:
             raise BundleError(f"Cannot read the bundle {self.folder}: {error.strerror}") from None
         return digest.hexdigest()[:32]
 
     @cached_property
     def words(self) -> WordVectors:
-        """The word vectors of the bundle."""
-        return open_word_vectors(self.spec.words, self.cache)
+        """The word vectors of the bundle: its lexicon's, if it has one."""
+        behind = open_word_vectors(self.spec.words, self.cache)
+        path = self.folder / LEXICON
+        return Lexicon(behind, LexiconTable.load(path)) if path.exists() else behind
 
     @cached_property
     def labels(self) -> list[str]:
@@ -132,9 +138,12 @@ class Bundle:
         return _read_lines(self.folder / "labels.txt")
 
     @cached_property
-    def compounds(self) -> frozenset[str]:
-        """Phrases that are one concept: the labels and tags of several words."""
+    def _compounds(self) -> frozenset[str]:
         return frozenset(normalise(name) for name in (*self.labels, *self.tags) if " " in name)
+
+    def is_compound(self, text: str) -> bool:
+        """Whether several words are one concept: a label, a tag or an entry of the lexicon."""
+        return text in self._compounds or self.words.is_phrase(text)
 
     @cached_property
     def background(self) -> RegionMaps:
@@ -193,7 +202,8 @@ def open_bundle(name: str, cache: Path) -> Bundle:
             return Bundle(shelf / name, cache)
     known = ", ".join(sorted(path.parent.name for shelf in shelves(cache) for path in shelf.glob("*/bundle.json")))
     raise BundleError(
-        f"There is no bundle called {name}", f"There are {known}; or name a folder that holds bundle.json"
+        f"There is no bundle called {name}",
+        f"{f'There are {known}; or name' if known else 'Name'} a folder that holds bundle.json",
     )
 
 
@@ -211,6 +221,7 @@ def save_bundle(
     background: NDArray[np.int8],
     tags: list[str],
     labels: list[str],
+    lexicon: LexiconTable | None = None,
 ) -> None:
     """Write a bundle. `bundle.json` comes last, so a folder that has it is complete."""
     try:
@@ -219,6 +230,8 @@ def save_bundle(
         save_file({"steps": steps, "background": background}, folder / "search.safetensors")
         (folder / "tags.txt").write_text("".join(f"{tag}\n" for tag in tags), encoding="utf-8")
         (folder / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+        if lexicon is not None:
+            lexicon.save(folder / LEXICON)
         (folder / "bundle.json").write_text(spec.to_json(), encoding="utf-8")
     except OSError as error:
         raise BundleError(f"Cannot write the bundle {folder}: {error.strerror or error}") from None

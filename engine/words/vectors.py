@@ -10,7 +10,6 @@ import json
 import shutil
 import tempfile
 import unicodedata
-from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import UnknownWord, WordsError
+from engine.words.sorted_words import SortedWords
 
 if TYPE_CHECKING:
     from gensim.models import KeyedVectors
@@ -42,48 +42,28 @@ class WordVectors:
 
     def __init__(self, folder: Path) -> None:
         try:
-            self._text = np.load(folder / "words.npy", mmap_mode="r")
-            self._offsets = np.load(folder / "offsets.npy", mmap_mode="r")
+            text = np.load(folder / "words.npy", mmap_mode="r")
+            self._words = SortedWords(text, np.load(folder / "offsets.npy", mmap_mode="r"))
             self._vectors = np.load(folder / "vectors.npy", mmap_mode="r")
             self.rank: NDArray[np.int32] = np.load(folder / "rank.npy", mmap_mode="r")
         except (OSError, ValueError) as error:
             raise WordsError(f"Cannot read the word vectors in {folder}: {error}", "Delete the folder") from None
 
     def __len__(self) -> int:
-        return len(self._offsets) - 1
+        return len(self._words)
 
     def __contains__(self, word: str) -> bool:
-        return self._find(word) is not None
+        return self._words.find(word) is not None
 
     @property
     def dim(self) -> int:
         """d, numbers in a vector."""
         return int(self._vectors.shape[1])
 
-    @cached_property
+    @property
     def words(self) -> list[str]:
-        """All words, sorted by their UTF-8 bytes (some 0.1 s for 400,000; look-ups do without)."""
-        text: bytes = self._text.tobytes()
-        return text.decode().split("\n")[:-1]
-
-    def _word(self, index: int) -> bytes:
-        word: bytes = self._text[self._offsets[index] : self._offsets[index + 1] - 1].tobytes()
-        return word
-
-    def _lower_bound(self, key: bytes) -> int:
-        low, high = 0, len(self)
-        while low < high:
-            middle = (low + high) // 2
-            if self._word(middle) < key:
-                low = middle + 1
-            else:
-                high = middle
-        return low
-
-    def _find(self, word: str) -> int | None:
-        key = word.encode(errors="replace")
-        index = self._lower_bound(key)
-        return index if index < len(self) and self._word(index) == key else None
+        """All words, sorted by their UTF-8 bytes."""
+        return self._words.all
 
     def vector(self, phrase: str) -> Array:
         """The unit vector (d,) of a word or phrase: the mean of its words' unit vectors, made unit again.
@@ -94,16 +74,21 @@ class WordVectors:
         words = self.split(phrase)
         if not words:
             raise UnknownWord(phrase.strip(), [])
-        joined = self._find("-".join(words)) if len(words) > 1 else None
-        if joined is not None:
-            return unit(np.array(self._vectors[joined], np.float32))
-        rows = []
-        for word in words:
-            index = self._find(word)
-            if index is None:
-                raise UnknownWord(word, self.nearest_spellings(word))
-            rows.append(unit(np.array(self._vectors[index], np.float32)))
-        return unit(np.mean(rows, axis=0, dtype=np.float32))
+        joined = "-".join(words)
+        if len(words) > 1 and joined in self:
+            return self.word_vector(joined)
+        return unit(np.mean([self.word_vector(word) for word in words], axis=0, dtype=np.float32))
+
+    def word_vector(self, word: str) -> Array:
+        """The unit vector (d,) of one word as the vocabulary spells it; raises UnknownWord."""
+        index = self._words.find(word)
+        if index is None:
+            raise UnknownWord(word, self.nearest_spellings(word))
+        return unit(np.array(self._vectors[index], np.float32))
+
+    def is_phrase(self, text: str) -> bool:
+        """Whether several words are known to be one concept; single words never tell."""
+        return False
 
     def knows(self, phrase: str) -> bool:
         """Whether every word of a phrase has a vector."""
@@ -144,10 +129,10 @@ class WordVectors:
         key = normalise(prefix).encode(errors="replace")
         if not key:
             return []
-        start = self._lower_bound(key)
-        stop = self._lower_bound(key + b"\xff")
+        start = self._words.lower_bound(key)
+        stop = self._words.lower_bound(key + b"\xff")
         best = start + np.argsort(self.rank[start:stop], kind="stable")
-        words = (self._word(i).decode() for i in best)
+        words = (self._words[i].decode() for i in best)
         return [word for _, word in zip(range(limit), (w for w in words if w.replace("-", "").isalpha()), strict=False)]
 
 
@@ -216,9 +201,9 @@ def _convert(source: str, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent))
         try:
-            np.save(temporary / "words.npy", np.frombuffer(b"".join(word + b"\n" for word in ordered), np.uint8))
-            lengths = np.array([len(word) + 1 for word in ordered], np.int64)
-            np.save(temporary / "offsets.npy", np.concatenate([[0], np.cumsum(lengths)]))
+            words = SortedWords.of(ordered)
+            np.save(temporary / "words.npy", words.text)
+            np.save(temporary / "offsets.npy", words.offsets)
             np.save(temporary / "rank.npy", ranks)
             np.save(temporary / "vectors.npy", np.asarray(vectors.vectors, np.float32)[ranks])
             (temporary / "source.json").write_text(json.dumps({"source": source, "words": len(ordered)}))

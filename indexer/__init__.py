@@ -1,0 +1,1 @@
+"""Writes the library: scan, decode, encode, store."""

@@ -1,0 +1,289 @@
+"""`unseen index`, `status`, `db` and `demo`."""
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from engine.errors import LibraryError, LibraryNotFound, UnseenError
+from engine.library import indexes
+from engine.library.lock import writer_lock
+from engine.library.region_map import RegionMap
+from engine.library.status import status_of
+from engine.library.store import DATABASE, Store
+from engine.model.bundle import Bundle, open_bundle
+from engine.options import json_option, library_option, model_option
+from engine.photo import SUFFIXES
+from engine.settings import Settings, load_settings
+from indexer.pipeline import Report, bring_up_to_date, check_bundle, plan_for
+from indexer.progress import progress_for_stderr
+from indexer.samples import sample_photos
+from indexer.scan import Plan, Scan, compare, scan
+from indexer.wording import report_in_words, shown, status_in_words
+
+if TYPE_CHECKING:
+    from engine.model.encoder import RegionEncoder
+
+
+@click.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(), metavar="FOLDER…")
+@library_option
+@model_option
+@click.option(
+    "--jobs", type=click.IntRange(min=1), metavar="N", help="Threads; as many as there are cores if left out."
+)
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    help="Leave out files and folders by name or path below FOLDER; repeatable.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--retry-failed", is_flag=True, help="Try files again that could not be read before.")
+@json_option
+def index(
+    folders: tuple[str, ...],
+    library: Path | None,
+    model: str | None,
+    jobs: int | None,
+    exclude: tuple[str, ...],
+    dry_run: bool,
+    retry_failed: bool,
+    as_json: bool,
+) -> None:
+    """Bring the library up to date with folders of photos.
+
+    Photos are only read. What was indexed before and has not changed is not read again; what has moved keeps its data;
+    what is gone from the folders is removed from the library.
+
+    \b
+    Example: unseen index ~/Pictures --exclude '*.gif' --exclude Trash
+    """
+    settings = load_settings(library=library, model=model, jobs=jobs)
+    if sys.stderr.isatty():
+        click.echo("Looking for photos…", err=True)
+    found = scan(folders, exclude)
+    if dry_run:
+        plan = _plan_without_writing(settings, found, retry_failed)
+        _print_plan(found, plan, as_json)
+        return
+    report = index_folders(settings, found, retry_failed=retry_failed)
+    if as_json:
+        click.echo(json.dumps(asdict(report)))
+    else:
+        click.echo(report_in_words(report))
+
+
+def index_folders(settings: Settings, found: Scan, *, retry_failed: bool = False) -> Report:
+    """Bring the library of the settings up to date with a scan; makes it where there is none.
+
+    Raises UnseenError where there is no photo in the folders, and none of theirs in the library.
+    """
+    if not found.files and not found.unreadable and not _holds_any_of(settings.library, found.roots):
+        formats = " ".join(sorted(suffix[1:] for suffix in SUFFIXES))
+        raise UnseenError(
+            f"There are no photos in {', '.join(found.roots)}", f"Name a folder that holds some; read are: {formats}"
+        )
+    bundle, name = _bundle(settings)
+    with writer_lock(settings.library), Store.create(settings.library, name, bundle.fingerprint) as store:
+        encoder = _EncoderWhenNeeded(bundle, settings.jobs)
+        try:
+            return bring_up_to_date(
+                store, encoder, found, retry_failed=retry_failed, jobs=settings.jobs, progress=progress_for_stderr()
+            )
+        except KeyboardInterrupt:
+            click.echo("Stopped; what is done is kept. To go on, run the same command again.", err=True)
+            raise click.exceptions.Exit(130) from None
+
+
+@click.command()
+@library_option
+@click.option("--failed", is_flag=True, help="List the files that could not be read, with reasons.")
+@json_option
+def status(library: Path | None, failed: bool, as_json: bool) -> None:
+    """Say what the library holds, how old it is and how much room it takes.
+
+    \b
+    Example: unseen status --failed
+    """
+    with Store.open(load_settings(library=library).library) as store:
+        state = status_of(store)
+    if as_json:
+        click.echo(json.dumps(state.to_json(failures=failed)))
+        return
+    click.echo(status_in_words(state))
+    if failed:
+        for failure in state.failures:
+            click.echo(f"{shown(failure.path)}\t{failure.reason}")
+
+
+@click.group()
+def db() -> None:
+    """Look after the library's database and index."""
+
+
+@db.command("upgrade")
+@library_option
+def db_upgrade(library: Path | None) -> None:
+    """Migrate the database to this version of unseen.
+
+    \b
+    Example: unseen db upgrade
+    """
+    folder = _existing(library)
+    with writer_lock(folder), Store.open(folder) as store:
+        click.echo(f"The library in {folder} is at schema {store.schema_version()}.")
+
+
+@db.command("check")
+@library_option
+@json_option
+def db_check(library: Path | None, as_json: bool) -> None:
+    """Verify that the database is sound and that the index agrees with it.
+
+    \b
+    Example: unseen db check
+    """
+    folder = _existing(library)
+    with Store.open(folder) as store:
+        damage, disagreement = store.problems(), indexes.check(store)
+        counts = f"{store.count():,} photos, generation {store.generation()}"
+    if as_json:
+        click.echo(json.dumps({"ok": not damage and not disagreement, "problems": damage + disagreement}))
+    if damage:
+        raise LibraryError(
+            f"The library in {folder}: {' '.join(damage)}",
+            f"Restore {DATABASE} from a backup, or delete it and index again",
+        )
+    if disagreement:
+        raise LibraryError(f"The library in {folder}: {' '.join(disagreement)}", "Run: unseen db rebuild")
+    if not as_json:
+        click.echo(f"The database is sound and the index agrees with it: {counts}.")
+
+
+@db.command("rebuild")
+@library_option
+def db_rebuild(library: Path | None) -> None:
+    """Make the index anew from the database.
+
+    \b
+    Example: unseen db rebuild
+    """
+    folder = _existing(library)
+    with writer_lock(folder), Store.open(folder) as store:
+        indexes.refresh(store, rebuild=True)
+        click.echo(f"The index of {store.count():,} photos is rebuilt.")
+
+
+@click.command()
+@click.argument("folder", required=False, type=click.Path())
+@library_option
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the page; 0 takes a free one.")
+@click.option("--no-serve", is_flag=True, help="Index the photos, but do not open the page.")
+def demo(folder: str | None, library: Path | None, port: int | None, no_serve: bool) -> None:
+    """Index the sample photos of an installed package and open the page.
+
+    They go into a library of their own. FOLDER takes the place of the sample photos.
+
+    \b
+    Example: unseen demo
+    """
+    settings = load_settings()
+    bundle, _ = _bundle(settings.model_copy(update={"library": library or settings.cache}))
+    folder_of_demo = library or settings.cache / "demo" / bundle.fingerprint[:8]  # another model, another library
+    settings = settings.model_copy(update={"library": folder_of_demo})
+    report = index_folders(settings, _samples() if folder is None else scan([folder]))
+    click.echo(report_in_words(report), err=True)
+    if no_serve:
+        return
+    (serve,) = (point.load() for point in entry_points(group="unseen.commands", name="serve"))
+    arguments = ["--library", str(settings.library), *(["--port", str(port)] if port is not None else [])]
+    serve.main(arguments, prog_name="unseen serve", standalone_mode=False)
+
+
+@dataclass(frozen=True)
+class _EncoderWhenNeeded:
+    """An encoder that is opened at the first photo, since most runs have none to look at."""
+
+    bundle: Bundle
+    threads: int
+
+    @property
+    def input_size(self) -> int:
+        return self.bundle.spec.backbone.input_size
+
+    def encode(self, pixels: NDArray[np.uint8]) -> list[tuple[RegionMap, NDArray[np.float16]]]:
+        return self._encoder.encode(pixels)
+
+    @cached_property
+    def _encoder(self) -> "RegionEncoder":
+        from engine.model.encoder import RegionEncoder
+
+        if sys.stderr.isatty():
+            tqdm.write("Preparing the model…", file=sys.stderr)  # which takes a while the first time
+        return RegionEncoder.open(self.bundle, self.threads)
+
+
+def _bundle(settings: Settings) -> tuple[Bundle, str]:
+    """The bundle to index with, and the name to find it by again: the user's choice, else the library's own."""
+    name = settings.model
+    if "model" not in settings.model_fields_set and (settings.library / DATABASE).is_file():
+        with Store.open(settings.library) as store:
+            name = store.info().bundle
+    bundle = open_bundle(name, settings.cache)
+    return bundle, str(bundle.folder.absolute()) if "/" in name or Path(name).is_dir() else name
+
+
+def _existing(library: Path | None) -> Path:
+    folder = load_settings(library=library).library
+    if not (folder / DATABASE).is_file():
+        raise LibraryNotFound(f"There is no library in {folder}", "Make one with: unseen index FOLDER")
+    return folder
+
+
+def _holds_any_of(library: Path, roots: list[str]) -> bool:
+    """Whether there is something to remove: a photo or a failure of these folders."""
+    if not (library / DATABASE).is_file():
+        return False
+    with Store.open(library) as store:
+        return any(next(store.known_files(root), None) or store.failures(root) for root in roots)
+
+
+def _samples() -> Scan:
+    """The sample photos as a scan of their folders."""
+    photos = sample_photos()
+    found = scan(sorted({photo.parent for photo in photos}))
+    chosen = {str(photo) for photo in photos}
+    return Scan(found.roots, [file for file in found.files if file.path in chosen], found.unreadable)
+
+
+def _plan_without_writing(settings: Settings, found: Scan, retry_failed: bool) -> Plan:
+    if not (settings.library / DATABASE).is_file():
+        return compare(found, [], [])
+    bundle, _ = _bundle(settings)
+    with Store.open(settings.library) as store:
+        check_bundle(store, bundle)
+        return plan_for(store, found, retry_failed=retry_failed)
+
+
+def _print_plan(found: Scan, plan: Plan, as_json: bool) -> None:
+    counts = {
+        "found": len(found.files),
+        "new": len(plan.new),
+        "changed": len(plan.changed),
+        "unchanged": plan.unchanged,
+        "vanished": len(plan.vanished),
+        "failed": len(plan.still_failing) + len(plan.unreadable),
+    }
+    if as_json:
+        click.echo(json.dumps(counts))
+    else:
+        click.echo(f"{', '.join(f'{count:,} {name}' for name, count in counts.items())}; nothing was done")

@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+
+from engine.library.region_map import Grid, RegionMap
+from engine.library.store import FileStamp, NewPhoto, Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store.create(tmp_path / "library", "colours", "f" * 32) as opened:
+        yield opened
+
+
+def photo(path="/photos/a.jpg", seed=0, content_hash=None, rows=2, cols=3, dim=4, labels=3, **values):
+    """A photo to write, with a region map and class scores drawn from `seed`."""
+    grid = Grid(rows, cols)
+    random = np.random.default_rng(seed)
+    return NewPhoto(
+        path,
+        values.pop("stamp", FileStamp(seed, seed)),
+        content_hash or seed.to_bytes(16, "big"),
+        *(values.pop(name, default) for name, default in (("width", 40), ("height", 30), ("format", "JPEG"))),
+        values.pop("taken_at", None),
+        values.pop("camera", None),
+        RegionMap(grid, random.integers(-127, 128, (len(grid), dim)).astype(np.int8)),
+        random.normal(size=labels).astype(np.float16),
+    )

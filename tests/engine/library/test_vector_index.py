@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from engine.library.vector_index import FaissIndex, photos_of, region_keys
+
+DIM = 4
+codes = arrays(np.int8, st.tuples(st.integers(1, 40), st.just(DIM)), elements=st.integers(-127, 127))
+queries = arrays(np.float32, (2, DIM), elements=st.floats(-4, 4, width=16))
+
+
+@given(codes, queries, st.integers(1, 50))
+def test_the_index_of_codes_finds_what_scoring_every_vector_finds(vectors, wanted, count):
+    index = FaissIndex(DIM, "int8")
+    index.add(np.arange(len(vectors)) * 3, vectors)
+    scores, keys = index.search(wanted, count)
+    everything = wanted @ vectors.astype(np.float32).T
+    best = np.sort(everything, axis=1)[:, ::-1][:, :count]
+    np.testing.assert_allclose(scores, best, rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(np.take_along_axis(everything, keys // 3, axis=1), scores, rtol=1e-4, atol=1e-2)
+
+
+@given(codes, st.data())
+def test_removed_vectors_are_gone_and_the_others_are_as_they_were(vectors, data):
+    keys = np.arange(len(vectors)) + 10
+    removed = np.array(data.draw(st.lists(st.sampled_from([*keys.tolist(), 7]))), np.int64)
+    index = FaissIndex(DIM, "int8")
+    index.add(keys, vectors)
+    index.remove(removed)
+    kept = np.setdiff1d(keys, removed)
+    np.testing.assert_array_equal(np.sort(index.keys()), kept)
+    if len(kept):
+        np.testing.assert_array_equal(index.vectors(kept), vectors[kept - 10])
+
+
+def test_vectors_of_keys_that_are_not_there_are_refused():
+    index = FaissIndex(DIM, "int8")
+    with pytest.raises(KeyError):
+        index.vectors(np.array([1]))
+    index.add(np.array([1, 3]), np.ones((2, DIM)))
+    for missing in (0, 2, 4):
+        with pytest.raises(KeyError):
+            index.vectors(np.array([1, missing]))
+
+
+def test_an_empty_index_finds_nothing():
+    scores, keys = FaissIndex(DIM, "int8").search(np.ones((2, DIM), np.float32), 5)
+    assert scores.shape == keys.shape == (2, 0)
+
+
+@given(st.integers(0, 2**40), st.integers(1, 400))
+def test_the_photo_of_a_region_can_be_told_from_its_key(photo, regions):
+    keys = region_keys(photo, regions)
+    assert len(np.unique(keys)) == regions
+    assert (photos_of(keys) == photo).all()
+
+
+def test_a_key_that_stands_for_nothing_found_is_no_photo():
+    assert photos_of(np.array([-1])).tolist() == [-1]
+
+
+def test_a_saved_index_comes_back_with_its_generation_and_replaces_older_ones(tmp_path):
+    index = FaissIndex(DIM, "float16")
+    index.add(np.array([5]), np.ones((1, DIM)))
+    index.save(tmp_path, "classes", 1)
+    index.save(tmp_path, "classes", 7)
+    loaded, generation = FaissIndex.load(tmp_path, "classes")
+    assert (generation, loaded.keys().tolist()) == (7, [5])
+    assert [path.name for path in tmp_path.iterdir()] == ["classes-000000000007.faiss"]
+
+
+def test_a_damaged_file_is_passed_over_for_an_older_one_that_can_be_read(tmp_path):
+    FaissIndex(DIM, "int8").save(tmp_path, "regions", 1)
+    (tmp_path / "regions-000000000002.faiss").write_bytes(b"IxMp and then nothing")
+    assert FaissIndex.load(tmp_path, "regions")[1] == 1
+    (tmp_path / "regions-000000000001.faiss").unlink()
+    assert FaissIndex.load(tmp_path, "regions") is None
+
+
+def test_an_index_in_a_folder_that_is_not_there_is_none(tmp_path):
+    assert FaissIndex.load(tmp_path / "nowhere", "regions") is None
+
+
+def test_a_discarded_index_leaves_the_others(tmp_path):
+    for name in ("regions", "classes"):
+        FaissIndex(DIM, "int8").save(tmp_path, name, 1)
+    FaissIndex.discard(tmp_path, "regions")
+    assert [path.name for path in tmp_path.iterdir()] == ["classes-000000000001.faiss"]

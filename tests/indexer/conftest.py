@@ -1,0 +1,111 @@
+"""A folder of photos, a library, and the indexer between them."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from engine.library.store import Store
+from indexer.pipeline import Progress, Report, bring_up_to_date
+from indexer.scan import scan
+
+
+@dataclass
+class Heard(Progress):
+    """What a run said of itself."""
+
+    total: int = 0
+    done: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def begin(self, total):
+        self.total = total
+
+    def read(self):
+        self.done += 1
+
+    def failed(self, failure):
+        assert failure.path not in self.failures, "named twice"
+        self.failures[failure.path] = failure.reason
+
+
+@dataclass
+class Library:
+    """A library, and the indexer that writes it."""
+
+    folder: Path
+    encoder: object
+    heard: Heard = field(default_factory=Heard)
+
+    def index(self, *folders, encoder=None, exclude=(), **options) -> Report:
+        self.heard = Heard()
+        encoder = encoder or self.encoder
+        with Store.create(self.folder, "colours", encoder.bundle.fingerprint) as store:
+            found = scan([os.fspath(folder) for folder in folders], exclude)
+            return bring_up_to_date(store, encoder, found, progress=self.heard, jobs=2, **options)
+
+    def open(self):
+        return Store.open(self.folder)
+
+    def names(self):
+        """Names of the photos in the library."""
+        with self.open() as store:
+            return sorted(Path(file.path).name for file in store.known_files())
+
+    def ids(self):
+        """Ids by name."""
+        with self.open() as store:
+            return {Path(file.path).name: file.id for file in store.known_files()}
+
+    def failures(self):
+        """Reasons by name."""
+        with self.open() as store:
+            return {Path(failure.path).name: failure.reason for failure in store.failures()}
+
+    def content(self):
+        """All that a library says of each path, but for ids and times."""
+        with self.open() as store:
+            photos = store.photos(store.photo_ids().tolist())
+            return {
+                photo.path: (
+                    photo.content_hash,
+                    photo.stamp,
+                    (photo.width, photo.height, photo.format, photo.taken_at, photo.camera),
+                    store.region_map(photo.id).to_bytes(),
+                    store.class_scores([photo.id])[1].tobytes(),
+                )
+                for photo in photos.values()
+            }
+
+
+@dataclass(frozen=True)
+class Unneeded:
+    """An encoder that must not be asked."""
+
+    bundle: object
+
+    @property
+    def input_size(self):
+        return self.bundle.spec.backbone.input_size
+
+    def encode(self, pixels):
+        pytest.fail("a photo was encoded again")
+
+
+@pytest.fixture
+def library(tmp_path, colour_encoder):
+    return Library(tmp_path / "library", colour_encoder)
+
+
+@pytest.fixture
+def unneeded(colour_bundle):
+    return Unneeded(colour_bundle)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """The folder of photos, empty."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    return folder

@@ -1,0 +1,497 @@
+import hashlib
+import os
+import shutil
+import signal
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.errors import WrongBundle
+from engine.library import indexes, thumbnails
+from engine.library.store import Batch, Store
+from engine.model.bundle import Bundle
+from engine.photo import open_picture, read_file, squash
+from indexer import pipeline
+from indexer.scan import scan
+from tests.conftest import ColourEncoder, paint
+from tests.indexer.conftest import Library
+
+
+def album(folder, count=12, start=0):
+    """So many different photos."""
+    for i in range(start, start + count):
+        spot, corner = ((i * 37) % 256, (i * 59) % 256, (i * 83) % 256), (i % 4, i // 4 % 4)
+        paint(folder / f"{i:03}.jpg", (i, i, i), spot, corner, quality=95)
+    return folder
+
+
+def counts(report):
+    """Those that are not zero."""
+    return {name: value for name, value in asdict(report).items() if value and isinstance(value, int)}
+
+
+def later(path):
+    """Give a file another time of modification, as saving it again would."""
+    os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns + 1_000_000))
+
+
+# What is indexed
+
+
+def test_every_photo_is_stored_with_what_the_model_sees_in_it(library, photos, colour_encoder):
+    album(photos, 20)
+    exif = Image.Exif()
+    exif[272], exif[306] = "Camera", "2020:05:04 13:14:15"
+    paint(photos / "sub/dated.jpg", "red", size=(300, 200), exif=exif)
+    report = library.index(photos)
+    assert counts(report) == {"found": 21, "added": 21}
+    assert report.seconds > 0 and report.images_per_second > 0
+    with library.open() as store:
+        for file in store.known_files():
+            data = read_file(file.path).data
+            pixels = squash(open_picture(data, file.path, 32).image, 32)
+            ((expected, scores),) = colour_encoder.encode(pixels[None])
+            np.testing.assert_array_equal(store.region_map(file.id).codes, expected.codes)
+            np.testing.assert_array_equal(store.class_scores([file.id])[1][0], scores)
+            assert file.content_hash == hashlib.blake2b(data, digest_size=16).digest()
+        dated = store.photo_at(str(photos / "sub/dated.jpg"))
+        assert (dated.width, dated.height, dated.format, dated.camera) == (300, 200, "JPEG", "Camera")
+        assert dated.taken_at == datetime(2020, 5, 4, 13, 14, 15, tzinfo=UTC)
+        assert indexes.check(store) == [] and store.problems() == []
+        assert store.roots() == [str(photos)]
+    assert library.heard.total == library.heard.done == 21
+
+
+def test_thumbnails_show_the_photos_upright(library, photos):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    paint(photos / "a.jpg", "black", "red", (0, 0), (1200, 800), exif=exif)
+    library.index(photos)
+    data = thumbnails.read(library.folder, read_file(str(photos / "a.jpg")).content_hash)
+    with Image.open(BytesIO(data)) as thumbnail:
+        assert thumbnail.size == (341, 512)
+        assert thumbnail.getpixel((330, 10))[0] > 200 > 50 > thumbnail.getpixel((10, 10))[0]
+
+
+def test_photos_are_never_written_to(library, photos):
+    album(photos, 5)
+    (photos / "broken.jpg").write_bytes(b"broken")
+
+    def state():
+        return {
+            path.name: (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_mode) for path in photos.iterdir()
+        }
+
+    before = state()
+    library.index(photos)
+    later(photos / "001.jpg")
+    before["001.jpg"] = state()["001.jpg"]
+    library.index(photos)
+    assert state() == before
+
+
+def test_the_same_codes_come_out_however_many_photos_are_indexed_at_once(library, photos, tmp_path, colour_encoder):
+    album(photos, 11)
+    library.index(photos)
+    one_by_one = Library(tmp_path / "other", colour_encoder)
+    for path in sorted(photos.iterdir()):
+        moved = tmp_path / "one" / path.name
+        moved.parent.mkdir(exist_ok=True)
+        shutil.copy2(path, moved)
+        one_by_one.index(moved.parent)
+    assert [value[3:] for value in one_by_one.content().values()] == [value[3:] for value in library.content().values()]
+
+
+def test_the_encoder_always_gets_batches_of_one_size(library, photos, colour_bundle):
+    sizes = []
+
+    class Counting(ColourEncoder):
+        def encode(self, pixels):
+            sizes.append(len(pixels))
+            return super().encode(pixels)
+
+    library.index(album(photos, 11), encoder=Counting(colour_bundle))
+    assert sizes == [8, 8]
+
+
+# What has not changed
+
+
+def test_nothing_is_read_again_that_has_not_changed(library, photos, unneeded, monkeypatch):
+    library.index(album(photos))
+    monkeypatch.setattr(pipeline, "read_file", lambda path: pytest.fail("it was read"))
+    before = {path: path.stat().st_mtime_ns for path in library.folder.glob("*.faiss")}
+    assert counts(library.index(photos, encoder=unneeded)) == {"found": 12, "unchanged": 12}
+    assert before == {path: path.stat().st_mtime_ns for path in library.folder.glob("*.faiss")}
+
+
+def test_a_touched_file_is_read_but_not_encoded(library, photos, unneeded):
+    library.index(album(photos))
+    later(photos / "003.jpg")
+    before = library.ids()
+    assert counts(library.index(photos, encoder=unneeded)) == {"found": 12, "unchanged": 12}
+    assert library.ids() == before
+    assert library.heard.total == 1
+    library.index(photos)
+    assert library.heard.total == 0
+
+
+def test_a_changed_photo_keeps_its_id_and_gets_another_map(library, photos):
+    library.index(album(photos))
+    before, ids = library.content(), library.ids()
+    old = read_file(str(photos / "003.jpg")).content_hash
+    paint(photos / "003.jpg", "yellow")
+    later(photos / "003.jpg")
+    assert counts(library.index(photos)) == {"found": 12, "updated": 1, "unchanged": 11}
+    after = library.content()
+    assert library.ids() == ids
+    assert [Path(path).name for path in after if after[path][3] != before[path][3]] == ["003.jpg"]
+    assert thumbnails.read(library.folder, old) is None
+    assert thumbnails.read(library.folder, after[str(photos / "003.jpg")][0]) is not None
+
+
+# Copies and moves
+
+
+def test_a_copy_is_not_encoded_again(library, photos, unneeded):
+    library.index(album(photos))
+    shutil.copy(photos / "003.jpg", photos / "copy.jpg")
+    assert counts(library.index(photos, encoder=unneeded)) == {"found": 13, "added": 1, "unchanged": 12}
+    content = library.content()
+    assert content[str(photos / "copy.jpg")][2:] == content[str(photos / "003.jpg")][2:]
+    assert library.ids()["copy.jpg"] != library.ids()["003.jpg"]
+
+
+def test_copies_that_are_new_together_are_encoded_once(library, photos, colour_bundle):
+    album(photos, 1, start=5)
+    for i in range(200):
+        shutil.copy(photos / "005.jpg", photos / f"copy{i:03}.jpg")
+    encoded = []
+
+    class Counting(ColourEncoder):
+        def encode(self, pixels):
+            encoded.append(int(pixels.any(axis=(1, 2, 3)).sum()))
+            return super().encode(pixels)
+
+    assert counts(library.index(photos, encoder=Counting(colour_bundle))) == {"found": 201, "added": 201}
+    assert encoded == [1]
+    assert len({value[3] for value in library.content().values()}) == 1
+
+
+def test_a_moved_photo_keeps_its_id_and_is_not_encoded_again(library, photos, unneeded):
+    library.index(album(photos))
+    before = library.ids()
+    (photos / "sub").mkdir()
+    (photos / "003.jpg").rename(photos / "sub/three.jpg")
+    assert counts(library.index(photos, encoder=unneeded)) == {"found": 12, "unchanged": 11, "moved": 1}
+    assert library.ids() == {("three.jpg" if name == "003.jpg" else name): id for name, id in before.items()}
+
+
+def test_a_renamed_folder_keeps_all_ids(library, photos, unneeded):
+    library.index(album(photos / "old", 30))
+    before = library.ids()
+    (photos / "old").rename(photos / "new")
+    assert counts(library.index(photos, encoder=unneeded)) == {"found": 30, "moved": 30}
+    assert library.ids() == before
+
+
+def test_a_photo_moved_to_a_folder_that_is_indexed_later_keeps_its_id(library, tmp_path, unneeded):
+    library.index(album(tmp_path / "a"))
+    before = library.ids()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a/003.jpg").rename(tmp_path / "b/003.jpg")
+    assert counts(library.index(tmp_path / "b", encoder=unneeded)) == {"found": 1, "moved": 1}
+    assert library.ids() == before
+
+
+def test_of_several_copies_of_a_vanished_photo_one_takes_its_place(library, photos, unneeded):
+    library.index(album(photos))
+    before = library.ids()
+    for name in ("x.jpg", "y.jpg"):
+        shutil.copy(photos / "003.jpg", photos / name)
+    (photos / "003.jpg").unlink()
+    assert counts(library.index(photos, encoder=unneeded)) == {"found": 13, "added": 1, "unchanged": 11, "moved": 1}
+    assert library.ids()["x.jpg"] == before["003.jpg"]
+
+
+def test_each_of_several_vanished_copies_finds_a_place_of_its_own(library, photos, unneeded):
+    album(photos / "old", 1)
+    for i in range(1, 4):
+        shutil.copy(photos / "old/000.jpg", photos / f"old/{i:03}.jpg")
+    library.index(photos)
+    before = set(library.ids().values())
+    (photos / "old").rename(photos / "new")
+    assert counts(library.index(photos, encoder=unneeded)) == {"found": 4, "moved": 4}
+    assert set(library.ids().values()) == before
+
+
+def test_photos_that_change_places_end_up_as_if_indexed_anew(library, photos, tmp_path, colour_encoder):
+    library.index(album(photos))
+    (photos / "000.jpg").rename(photos / "swap")
+    (photos / "001.jpg").rename(photos / "000.jpg")
+    (photos / "swap").rename(photos / "001.jpg")
+    (photos / "004.jpg").replace(photos / "003.jpg")
+    for name in ("000.jpg", "001.jpg", "003.jpg"):
+        later(photos / name)
+    assert counts(library.index(photos)) == {"found": 11, "updated": 3, "unchanged": 8, "removed": 1}
+    fresh = Library(tmp_path / "fresh", colour_encoder)
+    fresh.index(photos)
+    assert library.content() == fresh.content()
+
+
+# What is gone
+
+
+def test_a_deleted_photo_leaves_with_its_thumbnail(library, photos):
+    library.index(album(photos))
+    gone = read_file(str(photos / "003.jpg")).content_hash
+    (photos / "003.jpg").unlink()
+    assert counts(library.index(photos)) == {"found": 11, "unchanged": 11, "removed": 1}
+    assert "003.jpg" not in library.names()
+    assert thumbnails.read(library.folder, gone) is None
+    with library.open() as store:
+        assert indexes.check(store) == []
+
+
+def test_a_thumbnail_stays_while_a_copy_of_the_photo_does(library, photos):
+    album(photos, 1)
+    shutil.copy(photos / "000.jpg", photos / "copy.jpg")
+    library.index(photos)
+    (photos / "000.jpg").unlink()
+    library.index(photos)
+    assert thumbnails.read(library.folder, read_file(str(photos / "copy.jpg")).content_hash) is not None
+
+
+def test_a_folder_whose_photos_are_all_gone_empties_the_library(library, photos):
+    library.index(album(photos))
+    for path in photos.iterdir():
+        path.unlink()
+    assert counts(library.index(photos)) == {"removed": 12}
+    assert library.names() == []
+    assert list(library.folder.glob("*.faiss")) == []
+
+
+def test_photos_outside_the_folders_named_are_left_alone(library, tmp_path):
+    library.index(album(tmp_path / "a"))
+    shutil.rmtree(tmp_path / "a")
+    assert counts(library.index(album(tmp_path / "ab", 3, start=50))) == {"found": 3, "added": 3}
+    assert len(library.names()) == 15
+
+
+def test_a_copy_on_another_disk_is_no_move_while_the_first_disk_is_unplugged(library, tmp_path, unneeded):
+    library.index(album(tmp_path / "disk"))
+    before = library.ids()
+    shutil.copytree(tmp_path / "disk", tmp_path / "backup")
+    (tmp_path / "disk").rename(tmp_path / "unplugged")
+    assert counts(library.index(tmp_path / "backup", encoder=unneeded)) == {"found": 12, "added": 12}
+    with library.open() as store:
+        kept = {Path(file.path).name: file.id for file in store.known_files(str(tmp_path / "disk"))}
+    assert kept == before
+
+
+def test_what_is_excluded_stays_out_and_leaves_if_it_was_in(library, photos):
+    album(photos, 4)
+    paint(photos / "trash/x.png", "red")
+    library.index(photos)
+    assert counts(library.index(photos, exclude=["trash", "000*"])) == {"found": 3, "unchanged": 3, "removed": 2}
+    assert library.names() == ["001.jpg", "002.jpg", "003.jpg"]
+
+
+# What fails
+
+
+@pytest.fixture
+def bad(photos):
+    """Good and bad files; the bad ones with the reasons they must get."""
+    album(photos, 3)
+    whole = paint(photos / "whole.jpg", "red", "blue", size=(300, 200)).read_bytes()
+    (photos / "whole.jpg").unlink()
+    files = {
+        "text.jpg": (b"Dear diary", "not an image this program can read"),
+        "empty.png": (b"", "empty file"),
+        "cut.jpg": (whole[:-200], "truncated JPEG: "),
+    }
+    for name, (data, _) in files.items():
+        (photos / name).write_bytes(data)
+    Image.new("1", (20_000, 20_000)).save(photos / "bomb.png")
+    return {name: reason for name, (_, reason) in files.items()} | {"bomb.png": "20,000×20,000 pixels"}
+
+
+def test_files_that_fail_are_recorded_and_named_once_and_stop_nothing(library, photos, bad):
+    assert counts(library.index(photos)) == {"found": 7, "added": 3, "failed": 4}
+    failures = library.failures()
+    assert failures.keys() == bad.keys()
+    assert all(failures[name].startswith(reason) for name, reason in bad.items())
+    assert {Path(path).name: reason for path, reason in library.heard.failures.items()} == failures
+
+
+def test_a_file_that_failed_is_counted_but_not_read_until_it_changes(library, photos, bad, unneeded):
+    library.index(photos)
+    assert counts(library.index(photos, encoder=unneeded)) == {"found": 7, "unchanged": 3, "failed": 4}
+    assert (library.heard.total, library.heard.failures) == (0, {})
+    assert counts(library.index(photos, retry_failed=True)) == {"found": 7, "unchanged": 3, "failed": 4}
+    assert library.heard.total == 4
+    paint(photos / "text.jpg", "red")
+    (photos / "empty.png").unlink()
+    assert counts(library.index(photos)) == {"found": 6, "added": 1, "unchanged": 3, "failed": 2}
+    assert library.failures().keys() == {"cut.jpg", "bomb.png"}
+
+
+def test_a_photo_that_can_no_longer_be_read_leaves_the_library_for_the_failures(library, photos):
+    library.index(album(photos, 3))
+    (photos / "001.jpg").write_bytes(b"overwritten")
+    assert counts(library.index(photos)) == {"found": 3, "unchanged": 2, "failed": 1}
+    assert library.names() == ["000.jpg", "002.jpg"]
+    assert library.failures() == {"001.jpg": "not an image this program can read"}
+    paint(photos / "001.jpg", "red")
+    assert counts(library.index(photos)) == {"found": 3, "added": 1, "unchanged": 2}
+    assert library.failures() == {}
+
+
+def test_a_file_without_permission_is_tried_again_each_time(library, photos, monkeypatch):
+    album(photos, 3)
+    really = open
+
+    def denied(path, *arguments, **options):
+        if str(path).endswith("001.jpg"):
+            raise PermissionError(13, "Permission denied", path)
+        return really(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", denied)
+        for _ in range(2):
+            report = library.index(photos)
+            assert report.failed == 1
+            assert library.failures() == {"001.jpg": "permission denied"}
+        with library.open() as store:
+            assert store.generation() == 1  # the same failure again is no news
+    assert counts(library.index(photos)) == {"found": 3, "added": 1, "unchanged": 2}
+
+
+def test_a_file_that_vanishes_between_finding_and_reading_is_a_failure_for_this_time(library, photos, monkeypatch):
+    album(photos, 3)
+    really = pipeline.read_file
+
+    def vanishing(path):
+        if path.endswith("001.jpg"):
+            Path(path).unlink()
+        return really(path)
+
+    monkeypatch.setattr(pipeline, "read_file", vanishing)
+    assert counts(library.index(photos)) == {"found": 3, "added": 2, "failed": 1}
+    assert counts(library.index(photos)) == {"found": 2, "unchanged": 2}
+    assert library.failures() == {}
+
+
+def test_a_folder_that_cannot_be_read_is_a_failure_and_its_photos_stay(library, photos, monkeypatch):
+    album(photos, 2)
+    album(photos / "closed", 3, start=50)
+    library.index(photos)
+    really = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return really(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        assert counts(library.index(photos)) == {"found": 2, "unchanged": 2, "failed": 1}
+    assert len(library.names()) == 5
+    assert library.failures() == {"closed": "permission denied"}
+    assert counts(library.index(photos)) == {"found": 5, "unchanged": 5}
+    assert library.failures() == {}
+
+
+def test_names_that_are_not_utf8_are_indexed_as_they_are(library, photos):
+    path = os.fsdecode(os.fsencode(photos) + b"/caf\xe9.jpg")
+    paint(photos / "a.jpg", "red").rename(path)
+    assert counts(library.index(photos)) == {"found": 1, "added": 1}
+    assert list(library.content()) == [path]
+    assert counts(library.index(photos)) == {"found": 1, "unchanged": 1}
+
+
+# Stopping, and what belongs together
+
+
+def test_an_interrupt_writes_what_is_in_hand_and_the_next_run_goes_on(library, photos, tmp_path, colour_bundle):
+    album(photos, 60)
+
+    class Interrupted(ColourEncoder):
+        def encode(self, pixels):
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().encode(pixels)
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        library.index(photos, encoder=Interrupted(colour_bundle))
+    assert signal.getsignal(signal.SIGINT) is handler
+    done = len(library.names())
+    assert 8 <= done < 60
+    with library.open() as store:
+        assert store.roots() == []
+        assert indexes.check(store) == []
+    assert counts(library.index(photos)) == {"found": 60, "added": 60 - done, "unchanged": done}
+
+
+def test_an_interrupted_run_removes_nothing(library, photos, colour_bundle):
+    library.index(album(photos, 3))
+    (photos / "000.jpg").unlink()
+    album(photos, 20, start=50)
+
+    class Interrupted(ColourEncoder):
+        def encode(self, pixels):
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().encode(pixels)
+
+    with pytest.raises(KeyboardInterrupt):
+        library.index(photos, encoder=Interrupted(colour_bundle))
+    assert "000.jpg" in library.names()
+
+
+def test_a_library_of_another_bundle_is_not_written(library, photos, colour_bundle, tmp_path):
+    library.index(album(photos, 2))
+    shutil.copytree(colour_bundle.folder, tmp_path / "other")
+    (tmp_path / "other/labels.txt").write_text("red\n")
+    other = ColourEncoder(Bundle(tmp_path / "other", colour_bundle.cache))
+    with pytest.raises(WrongBundle, match="made with another model"):
+        library.index(photos, encoder=other)
+    assert len(library.names()) == 2
+
+
+def test_what_a_batch_could_not_write_is_not_half_there(library, photos, monkeypatch):
+    album(photos, 20)
+    monkeypatch.setattr(pipeline, "BATCH", 8)
+    really, calls = Store.apply, []
+
+    def failing(self, batch: Batch):
+        calls.append(batch)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        return really(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "apply", failing)
+        with pytest.raises(OSError, match="No space"):
+            library.index(photos)
+    assert len(library.names()) == 8
+    library.index(photos)
+    assert len(library.names()) == 20
+
+
+def test_as_many_threads_as_one_likes_give_the_same_library(photos, tmp_path, colour_encoder):
+    album(photos, 40)
+    shutil.copy(photos / "000.jpg", photos / "copy.jpg")
+    contents = []
+    for jobs in (1, 7):
+        made = Library(tmp_path / f"library{jobs}", colour_encoder)
+        with Store.create(made.folder, "colours", colour_encoder.bundle.fingerprint) as store:
+            pipeline.bring_up_to_date(store, colour_encoder, scan([photos]), jobs=jobs)
+        contents.append(made.content())
+    assert contents[0] == contents[1]
