@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 setup(
     name="unseen",
     version="0.1.0",
-    description="Search your photos by words nobody ever tagged them with, and see where in each photo the word was found.",
+    description="Search your photos by words nobody ever tagged them with, and see where each was found.",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

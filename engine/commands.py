@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from engine.search.searcher import Searcher, Sort
 
 
-@click.command()
+@click.command(context_settings={"ignore_unknown_options": True})  # a query may begin with -word
 @click.argument("query")
 @click.option("--top", type=click.IntRange(min=0), default=20, show_default=True, help="How many photos; 0 means all.")
 @click.option(
@@ -158,6 +158,69 @@ def models_show(name: str) -> None:
     from engine.model.bundle import open_bundle
 
     click.echo(open_bundle(name, load_settings().cache).spec.to_json(), nl=False)
+
+
+@models.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", help="Name of the bundle; the name of the file if left out.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write; one that --model finds if left out.")
+@click.option(
+    "--words",
+    default="gensim:glove-wiki-gigaword-300",
+    show_default=True,
+    help="Word vectors it was trained with: gensim:NAME, package:NAME or a file.",
+)
+@click.option("--photos", type=click.Path(path_type=Path), help="Folder of photos to measure it on; recommended.")
+@click.option("--tags", "tags_file", type=click.Path(path_type=Path), help="Tags it was trained with, one a line.")
+@click.option("--heads", type=click.IntRange(min=1), default=8, show_default=True, help="Heads of its attention.")
+@click.option(
+    "--backbone-weights",
+    default="timm",
+    show_default=True,
+    metavar="FILE",
+    help="VGG-19 weights: a file, timm's download, or none (random, to try the import).",
+)
+def models_import(
+    file: Path,
+    name: str | None,
+    out: Path | None,
+    words: str,
+    photos: Path | None,
+    tags_file: Path | None,
+    heads: int,
+    backbone_weights: str,
+) -> None:
+    """Make a bundle from a checkpoint that the authors of BiAM released.
+
+    \b
+    Example: unseen models import model_best.pth --name biam-nus --photos ~/Pictures
+    """
+    from dataclasses import replace
+
+    from engine.model.official import VGG19, default_name, import_checkpoint
+    from engine.training.datasets.files import lines
+    from engine.training.run import labels_for
+    from engine.words.vectors import open_word_vectors
+
+    cache = load_settings().cache
+    name = name or default_name(file)
+    folder = out or cache / "bundles" / name
+    vectors = open_word_vectors(words, cache)
+    tags = [tag for tag in lines(tags_file) if vectors.knows(tag)] if tags_file is not None else []
+    import_checkpoint(
+        file,
+        folder,
+        (words, vectors),
+        name=name,
+        tags=tags,
+        labels=labels_for(tags, vectors),
+        photos=photos,
+        heads=heads,
+        backbone=replace(VGG19, weights=backbone_weights),
+    )
+    if photos is None:
+        click.echo("Measured on generated pictures; import again with --photos FOLDER for real ones.", err=True)
+    click.echo(f"Wrote the bundle {folder}", err=True)
 
 
 def _searcher(library: Path | None, model: str | None) -> "Searcher":

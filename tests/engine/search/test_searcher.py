@@ -14,7 +14,7 @@ from tests.engine.search.conftest import new_photo, random_photos
 
 
 def brute_force(store, bundle, weights):
-    """Ids by score over all photos, straight from the definition: mean of the top-k regions, weighted over the terms."""
+    """Scores of all photos, straight from the definition: mean of the top-k regions, weighted over the terms."""
     scores = {}
     for photo_id in store.photo_ids().tolist():
         codes = store.region_map(photo_id).codes.astype(np.float64)
@@ -53,7 +53,9 @@ def test_ranking_and_scores_equal_brute_force(searcher, text, scan_below, first_
 
 def test_pages_follow_each_other_without_gap_or_repetition(searcher):
     whole = [hit.photo.id for hit in searcher.search("red", top=50, min_confidence=0).hits]
-    pages = [hit.photo.id for n in range(5) for hit in searcher.search("red", top=10, offset=10 * n, min_confidence=0).hits]
+    pages = [
+        hit.photo.id for n in range(5) for hit in searcher.search("red", top=10, offset=10 * n, min_confidence=0).hits
+    ]
     assert pages == whole
     assert len(set(pages)) == 50
 

@@ -65,7 +65,9 @@ def test_more_terms_than_can_be_searched_are_refused():
 def test_filters_are_read_beside_the_words():
     query = parse('dog folder:"/my photos" camera:Canon after:2020 before:2021-06-15 type:JPG')
     assert query.terms == (Term("dog"),)
-    expected = Filters("/my photos", "Canon", datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 6, 15, tzinfo=UTC), "jpg")
+    expected = Filters(
+        "/my photos", "Canon", datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 6, 15, tzinfo=UTC), "jpg"
+    )
     assert query.filters == expected
     assert not parse("dog").filters
 

@@ -1,0 +1,135 @@
+"""`unseen search`, `explain`, `tags` and `models` as someone at a terminal meets them."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from engine.cli import main
+from engine.commands import explain, models, search, tags
+from engine.library.store import Batch, FileStamp, NewPhoto, Store
+from engine.photo import read_file
+from tests.conftest import paint
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory, colour_bundle, colour_encoder):
+    """Four photos: red, green with a blue spot at the bottom right, black, and a red one whose name is not UTF-8."""
+    root = tmp_path_factory.mktemp("commands")
+    photos = [
+        paint(root / "red.png", "red"),
+        paint(root / "spot.png", "green", "blue", (3, 3)),
+        paint(root / "black.png", "black"),
+        paint(Path(os.fsdecode(bytes(root) + b"/caf\xe9.png")), "red"),
+    ]
+    batch = Batch()
+    for path in photos:
+        file = read_file(str(path))
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB").resize((32, 32), Image.Resampling.NEAREST))
+            size = image.size
+        ((region_map, scores),) = colour_encoder.encode(pixels[None])
+        batch.added.append(
+            NewPhoto(str(path), file.stamp, file.content_hash, *size, "PNG", None, None, region_map, scores)
+        )
+    with Store.create(root / "library", str(colour_bundle.folder), colour_bundle.fingerprint) as store:
+        store.apply(batch)
+    return root / "library"
+
+
+def run(command, *arguments):
+    return CliRunner().invoke(command, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def test_hits_are_lines_of_score_and_path_best_first(library):
+    lines = run(search, "blue", "--library", library, "--top", 0).stdout_bytes.splitlines()
+    scores = [float(line.split(b"\t")[0]) for line in lines]
+    assert len(lines) == 4
+    assert scores == sorted(scores, reverse=True)
+    assert lines[0].endswith(b"spot.png")
+
+
+def test_a_path_that_is_not_utf_8_keeps_its_bytes(library):
+    assert b"/caf\xe9.png\n" in run(search, "red", "--library", library, "--top", 0).stdout_bytes
+
+
+def test_json_is_one_object_with_everything_the_api_promises(library):
+    result = run(search, "blue", "--library", library, "--top", 2, "--json")
+    found = json.loads(result.stdout)
+    assert set(found) >= {"query", "took_ms", "exact", "total", "items", "next"}
+    assert found["query"]["terms"] == [{"term": "blue", "weight": 1.0, "zero_shot": False, "nearest_tags": ["blue"]}]
+    hit = found["items"][0]
+    assert hit["rank"] == 1
+    assert hit["box"] == [0.75, 0.75, 0.25, 0.25]
+    assert hit["path"].endswith("spot.png")
+
+
+def test_nothing_found_says_what_to_try(library):
+    result = run(search, "blue", "--library", library, "--min-confidence", 1)
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert "--min-confidence 0" in result.stderr
+
+
+def test_a_heatmap_points_at_the_spot(library, tmp_path):
+    photo = library.parent / "spot.png"
+    before = photo.read_bytes()
+    found = json.loads(run(explain, "blue", photo, "--library", library, "--json").stdout)
+    scores = np.array(found["terms"][0]["scores"])
+    assert scores.shape == (found["grid"]["rows"], found["grid"]["cols"])
+    assert np.unravel_index(scores.argmax(), scores.shape) == (3, 3)
+    assert found["terms"][0]["box"] == [0.75, 0.75, 0.25, 0.25]
+    run(explain, "blue", photo, "--library", library, "--output", tmp_path / "heat.png")
+    with Image.open(tmp_path / "heat.png") as picture:
+        assert picture.size == (64, 48)
+    assert photo.read_bytes() == before
+
+
+def test_tags_name_what_a_photo_shows(library):
+    lines = run(tags, library.parent / "spot.png", "--library", library).stdout.splitlines()
+    assert {line.split("\t")[1] for line in lines[:2]} == {"green", "blue"}
+
+
+def test_models_are_listed_and_shown(colour_bundle):
+    assert "tags" in run(models, "list").stdout
+    assert json.loads(run(models, "show", colour_bundle.folder).stdout)["name"] == "colours"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["search", "purpel"], "Did you mean purple"),
+        (["search", " "], "query is empty"),
+        (["search", "-red"], "only words to leave out"),
+        (["search", "red^x"], "is not a weight"),
+        (["search", "red", "--library", "/nowhere"], "unseen index"),
+        (["search", "red", "--model", "nosuch"], "no bundle called nosuch"),
+        (["explain", "red", "nosuch.jpg"], "nosuch.jpg"),
+        (["models", "show", "nosuch"], "no bundle called nosuch"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_exit_status_1(library, arguments, expected, capfd, monkeypatch):
+    monkeypatch.setenv("UNSEEN_LIBRARY", str(library))
+    monkeypatch.setattr("sys.argv", ["unseen", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 1
+    error = capfd.readouterr().err
+    assert expected in error
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+
+
+def test_the_photo_itself_is_never_overwritten(library, capfd, monkeypatch):
+    photo = library.parent / "spot.png"
+    before = photo.read_bytes(), FileStamp(photo.stat().st_size, photo.stat().st_mtime_ns)
+    arguments = ["unseen", "explain", "blue", str(photo), "--library", str(library), "--output", str(photo)]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit):
+        main()
+    assert "is the photo itself" in capfd.readouterr().err
+    assert before == (photo.read_bytes(), FileStamp(photo.stat().st_size, photo.stat().st_mtime_ns))
