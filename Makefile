@@ -12,12 +12,12 @@ PIP_ARGS ?=
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench browser clean
+.PHONY: help demo test lint format bench quality browser clean
 
 help:
 	@echo "make demo [PHOTOS=folder]  index photos and open the page"
 	@echo "make test                  all checks and tests"
-	@echo "make lint | format | bench | clean"
+	@echo "make lint | format | bench | quality [DATA=folder] | clean"
 
 $(VENV)/installed: setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "unseen needs Python 3.11 or newer; name one with PYTHON=" >&2; exit 1; }
@@ -53,6 +53,9 @@ format: $(VENV)/installed-test
 
 bench: $(VENV)/installed-test
 	$(BIN)/python -m tests.benchmarks
+
+quality: $(VENV)/installed-test
+	$(BIN)/python -m tests.benchmarks.quality $(DATA)
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info

@@ -223,15 +223,19 @@ def save_bundle(
     labels: list[str],
     lexicon: LexiconTable | None = None,
 ) -> None:
-    """Write a bundle. `bundle.json` comes last, so a folder that has it is complete."""
+    """Write a bundle. `bundle.json` goes first and comes last, so a folder that has it is complete."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for name in ("bundle.json", LEXICON):
+            (folder / name).unlink(missing_ok=True)
         save_file({name: np.ascontiguousarray(value) for name, value in head.items()}, folder / "head.safetensors")
         save_file({"steps": steps, "background": background}, folder / "search.safetensors")
         (folder / "tags.txt").write_text("".join(f"{tag}\n" for tag in tags), encoding="utf-8")
         (folder / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
         if lexicon is not None:
             lexicon.save(folder / LEXICON)
+        for path in folder.glob("*.safetensors"):
+            path.chmod(0o644)  # safetensors writes files that only their owner can read
         (folder / "bundle.json").write_text(spec.to_json(), encoding="utf-8")
     except OSError as error:
         raise BundleError(f"Cannot write the bundle {folder}: {error.strerror or error}") from None

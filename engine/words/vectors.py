@@ -5,6 +5,7 @@ memory instead of loading. So a look-up costs a binary search, and neither gensi
 cold start.
 """
 
+import gzip
 import hashlib
 import json
 import shutil
@@ -258,18 +259,21 @@ def _from_file(path: Path) -> "KeyedVectors":
     from gensim.models.fasttext import load_facebook_vectors
 
     try:
-        with path.open("rb") as file:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             head = file.read(4096)
         if head.startswith(b"\xba\x16O/"):
             return load_facebook_vectors(str(path))
         first = head.split(b"\n", 1)[0].split()
         header = len(first) == 2
         binary = header and not _is_text(head)
-        return KeyedVectors.load_word2vec_format(str(path), binary=binary, no_header=not header)
-    except (OSError, ValueError, EOFError, IndexError, AssertionError, MemoryError, NotImplementedError) as error:
+        vectors = KeyedVectors.load_word2vec_format(str(path), binary=binary, no_header=not header)
+    except Exception as error:  # gensim raises what it likes for a file that is something else
         raise WordsError(
             f"Cannot read the word vectors {path}: {error}", "word2vec, GloVe and fastText formats are read"
         ) from None
+    if not len(vectors) or not vectors.vector_size:
+        raise WordsError(f"Cannot read the word vectors {path}: it holds none", "Fetch it again")
+    return vectors
 
 
 def _is_text(head: bytes) -> bool:

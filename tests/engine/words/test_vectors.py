@@ -161,7 +161,16 @@ def test_a_unit_vector_has_length_one_and_zero_stays_zero():
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\n", b"word\n", b"sun 1 2\nmoon 1\n", b"sun one two\n", b"2 3\nsun 1 2 3\n", b"\x00\x01\x02", b"2 3\n\xff"],
+    [
+        b"",
+        b"\n",
+        b"word\n",
+        b"sun 1 2 3\nmoon 1 2\n",
+        b"sun one two\n",
+        b"2 3\nsun 1 2 3\n",
+        b"\x00\x01\x02",
+        b"2 3\n\xff",
+    ],
 )
 def test_a_file_that_holds_no_word_vectors_is_named_in_one_line(tmp_path, content):
     path = tmp_path / "broken.txt"

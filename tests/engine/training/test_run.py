@@ -1,0 +1,154 @@
+"""One command makes a bundle from a data set, whatever stages its recipe has."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from engine.cli import run
+from engine.errors import DataError
+from engine.model.bundle import Bundle
+from engine.model.network import head_of
+from engine.training.recipes import RECIPES
+from engine.training.run import Session, train_bundle
+from engine.training.trainer import Trainer
+
+pytestmark = pytest.mark.usefixtures("colours")
+
+
+@pytest.fixture
+def trains(tmp_path, monkeypatch, recipe, photo_folder):
+    monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(RECIPES, "csv", recipe)
+    where = ["--dataset", "csv", "--data", str(photo_folder), "--out", str(tmp_path / "bundle")]
+    return lambda *options: run(["train", *where, *map(str, options)])
+
+
+def test_the_command_writes_a_bundle_that_can_be_opened_and_evaluated(trains, tmp_path, photo_folder, capsys):
+    assert trains("--name", "mine") == 0
+    bundle = Bundle(tmp_path / "bundle", tmp_path / "cache")
+    assert (bundle.name, bundle.spec.grid) == ("mine", (4, 4))
+    assert bundle.tags == ["blue", "green", "red", "yellow"]  # purple was kept from training
+    assert set(bundle.tags) <= set(bundle.labels)
+    assert bundle.spec.card["recipe"]["dataset"] == "csv"
+    assert bundle.spec.calibration[0] > 0  # a higher score is a higher confidence
+    assert (tmp_path / "bundle.training" / "all" / "log.csv").exists()
+    capsys.readouterr()
+    where = ["--dataset", "csv", "--data", str(photo_folder), "--model", str(tmp_path / "bundle")]
+    assert run(["evaluate", *where, "--json"]) == 0
+    zsl, gzsl = json.loads(capsys.readouterr().out)["settings"]
+    assert (zsl["tags"], gzsl["tags"]) == (1, 5)
+
+
+def test_epochs_and_seed_replace_those_of_the_recipe(trains, tmp_path):
+    assert trains("--epochs", 2, "--seed", 7, "--work", tmp_path / "work") == 0
+    with (tmp_path / "work" / "all" / "log.csv").open(newline="") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
+    assert Bundle(tmp_path / "bundle", tmp_path / "cache").spec.card["recipe"]["seed"] == 7
+
+
+def test_a_finished_run_writes_the_same_bundle_again_without_training(trains, tmp_path, monkeypatch):
+    assert trains() == 0
+    before = Bundle(tmp_path / "bundle", tmp_path / "cache").fingerprint
+    monkeypatch.setattr(Trainer, "_step", None)
+    assert trains() == 0
+    assert Bundle(tmp_path / "bundle", tmp_path / "cache").fingerprint == before
+
+
+def test_a_data_set_with_validation_photos_is_trained_once_and_calibrated_on_them(trains, tmp_path, monkeypatch):
+    folders, fit = [], Trainer.fit
+
+    def remember(self, *arguments):
+        folders.append(self.folder.name)
+        return fit(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "fit", remember)
+    assert trains() == 0
+    assert folders == ["all"]
+
+
+def test_a_data_set_without_them_has_a_second_run_with_photos_held_out(tmp_path, recipe, photo_folder, monkeypatch):
+    counts, fit = {}, Trainer.fit
+
+    def remember(self, train, *arguments):
+        counts[self.folder.name] = len(train)
+        return fit(self, train, *arguments)
+
+    monkeypatch.setattr(Trainer, "fit", remember)
+    load = Session.open.__func__.__globals__["load"]
+
+    def without_validation(*arguments, **options):
+        dataset = load(*arguments, **options)
+        return replace(dataset, validation=dataset.validation.subset(slice(0)))
+
+    monkeypatch.setattr("engine.training.run.load", without_validation)
+    folders = (tmp_path / "bundle", "mine", tmp_path / "work", tmp_path / "cache")
+    assert train_bundle(recipe, photo_folder, *folders)
+    assert counts["held-out"] == counts["all"] - -(-counts["all"] // 5)
+
+
+def test_the_two_stages_of_nus_wide_share_their_features_and_calibrate_before_the_last(
+    tmp_path, released, released_recipe, monkeypatch
+):
+    stages, fit = [], Trainer.fit
+
+    def remember(self, train, validation=None, finish=None):
+        stages.extend([train, validation, finish])
+        return fit(self, train, validation, finish)
+
+    monkeypatch.setattr(Trainer, "fit", remember)
+    folders = (tmp_path / "bundle", "nus", tmp_path / "work", tmp_path / "cache")
+    assert train_bundle(released_recipe, released, *folders)
+    train, validation, finish = stages
+    assert (len(train), len(validation), len(finish)) == (16, 4, 20)
+    assert train.features is validation.features is finish.features
+    assert [path.name for path in validation.split.paths()] == [f"{i}.jpg" for i in range(16, 20)]
+    np.testing.assert_array_equal(validation.take(np.array([1])).regions, train.features.regions[[17]])
+    state = torch.load(tmp_path / "work" / "all" / "checkpoint.pt")
+    assert state["epoch"] == 3
+    bundle = Bundle(tmp_path / "bundle", tmp_path / "cache")
+    assert torch.equal(head_of(bundle).biam.W.weight, state["head"]["biam.W.weight"])  # of the last stage
+    assert not torch.equal(state["best_state"]["biam.W.weight"], state["head"]["biam.W.weight"])
+
+
+def test_the_last_stage_has_the_photos_that_the_protocol_names(tmp_path, released, released_recipe):
+    session = Session.open(released_recipe, released, tmp_path / "cache")
+    expected = session.dataset.train_and_validation()
+    finish = session.stages().finish
+    assert finish.split.names.tolist() == expected.names.tolist()
+    np.testing.assert_array_equal(finish.split.labels(), expected.labels())
+
+
+def test_a_tag_without_a_word_vector_stays_a_column_of_training_and_is_no_tag_of_the_bundle(
+    tmp_path, recipe, photo_folder, monkeypatch
+):
+    table = (photo_folder / "tags.csv").read_text()
+    (photo_folder / "tags.csv").write_text(table.replace("green", "mauve"))
+    session = Session.open(recipe, photo_folder, tmp_path / "cache")
+    assert session.dataset.tags[:2] == ("blue", "mauve")
+    assert not session.label_vectors(["mauve"]).any()
+    np.testing.assert_array_equal(session.label_vectors(["mauve red"]), session.label_vectors(["red"]))
+    folders = (tmp_path / "bundle", "mine", tmp_path / "work", tmp_path / "cache")
+    train_bundle(recipe, photo_folder, *folders)
+    bundle = Bundle(tmp_path / "bundle", tmp_path / "cache")
+    assert bundle.tags == ["blue", "red", "yellow"]
+    assert len(bundle.label_queries) == len(bundle.labels)
+
+
+def test_data_that_is_missing_is_one_line(trains, capsys, tmp_path):
+    (tmp_path / "empty").mkdir()
+    where = ["--data", str(tmp_path / "empty"), "--out", str(tmp_path / "b")]
+    assert run(["train", "--dataset", "corel5k", *where]) == 1
+    assert "lacks words.txt" in capsys.readouterr().err
+    assert run(["train", "--dataset", "imagenet", *where]) == 1
+    assert "no recipe for “imagenet”" in capsys.readouterr().err
+
+
+def test_features_of_another_backbone_are_refused(tmp_path, released, released_recipe):
+    other = replace(released_recipe, backbone=replace(released_recipe.backbone, name="colours"))
+    folders = (tmp_path / "bundle", "nus", tmp_path / "work", tmp_path / "cache")
+    with pytest.raises(DataError, match="features of the data set are VGG-19's"):
+        train_bundle(other, released, *folders)
