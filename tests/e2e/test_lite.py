@@ -3,6 +3,7 @@ named goes in, the right photo comes out, with a heatmap on the thing."""
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,24 @@ def test_a_photo_outside_the_library_is_explained_too(unseen, folder, tmp_path):
     scores = np.array(found["terms"][0]["scores"])
     assert scores.shape == (found["grid"]["rows"], found["grid"]["cols"])
     assert 0 <= found["confidence"] <= 1
+
+
+def test_the_readme_shows_what_is_printed(cache, tmp_path):
+    """The commands of its first example, on the sample photos; `…` stands for the folder of the installed package."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    example = readme.split("On the sample photos of")[1].split("```")[1].removeprefix("console\n")
+    packages = str(PHOTOS.parents[1])
+    environment = {**os.environ, "UNSEEN_CACHE": str(cache), "UNSEEN_LIBRARY": str(tmp_path / "library")}
+
+    def run(command):
+        line = [sys.executable, "-c", "from engine.cli import main; main()", *shlex.split(command)]
+        return subprocess.run(line, env=environment, capture_output=True, text=True)
+
+    assert run(f"demo --no-serve --library {shlex.quote(str(tmp_path / 'library'))}").returncode == 0
+    for step in example.split("$ unseen ")[1:]:
+        command, expected = step.split("\n", 1)
+        result = run(command.replace("…", packages))
+        assert (result.stdout + result.stderr).replace(packages, "…") == expected, command
 
 
 def test_the_words_held_out_of_training_are_no_tags(cache):
