@@ -34,7 +34,7 @@ demo: $(VENV)/installed
 	$(BIN)/unseen demo --library $(LIBRARY) --port $(PORT) $(if $(PHOTOS),"$(PHOTOS)")
 
 test: $(VENV)/installed-test browser
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 $(ARGS)
 
 browser:
 	@command -v chromium >/dev/null || { \

@@ -63,6 +63,7 @@ setup(
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
             "ruff>=0.9",
+            "scikit-learn>=1.5",
         ],
     },
     entry_points={
