@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from engine.model.biam import pool
 
-_TILE = 1 << 15  # image scores at once: with k of them sorted, what fits into the cache of one core
+_TILE = 1 << 15  # image scores at once for each core: k times as many are what its cache holds
 
 
 def pooled_scores(vectors: Tensor, queries: Tensor, top_k: int) -> Tensor:
@@ -82,7 +82,7 @@ def _highest(scores: Tensor, k: int) -> list[Tensor]:
 
 
 def _images(C: int) -> int:
-    return max(1, _TILE // C)
+    return max(1, _TILE * torch.get_num_threads() // C)
 
 
 def _tiles(B: int, C: int) -> Iterator[slice]:

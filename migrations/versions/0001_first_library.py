@@ -56,9 +56,7 @@ def upgrade() -> None:
         sa.Column("codes", sa.LargeBinary(), nullable=False),
         sa.Column("class_scores", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("photo_id", name="pk_region_maps"),
-        sa.ForeignKeyConstraint(
-            ["photo_id"], ["photos.id"], name="fk_region_maps_photo_id_photos", ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["photo_id"], ["photos.id"], name="fk_region_maps_photo_id_photos", ondelete="CASCADE"),
     )
     op.create_index("ix_region_maps_generation", "region_maps", ["generation"])
     op.create_table(

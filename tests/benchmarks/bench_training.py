@@ -35,7 +35,7 @@ def masked_loss(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 class Straightforward(BiAM):
-    """The network written down as the paper has it: explicit softmax attention, classifiers W·a + b, a sorting top-k."""
+    """The network written down as the paper has it: softmax attention, classifiers W·a + b, a general top-k."""
 
     def forward(self, features: Tensor, scene: Tensor, labels: Tensor) -> Tensor:
         """(B, F, H, W), (B, S) and label vectors (C, d) → (B, C)."""
