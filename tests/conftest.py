@@ -87,8 +87,8 @@ class ColourEncoder:
         codes = quantise(vectors, self.bundle.steps)
         maps = [RegionMap(GRID, photo) for photo in codes]
         pooled = pooled_scores(RegionMaps.of(list(enumerate(maps))), self.bundle.label_queries, self.bundle.top_k)
-        mean, deviation = self.bundle.label_standard
-        return list(zip(maps, ((pooled - mean) / deviation).astype(np.float16), strict=True))
+        reference = self.bundle.label_reference
+        return list(zip(maps, ((pooled - reference.mean) / reference.deviation).astype(np.float16), strict=True))
 
 
 @pytest.fixture(scope="session")

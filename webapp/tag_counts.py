@@ -36,5 +36,5 @@ def _count(searcher: Searcher) -> list[tuple[str, int]]:
     for start in range(0, len(ids), PHOTOS_AT_ONCE):
         _, scores = searcher.store.class_scores(ids[start : start + PHOTOS_AT_ONCE].tolist())
         if len(scores):
-            counts += (searcher.calibration.confidence(scores.astype(np.float32)) >= sure).sum(axis=0)
+            counts += (searcher.label_curves.confidence(scores.astype(np.float32)) >= sure).sum(axis=0)
     return [(labels[i], int(counts[i])) for i in np.argsort(-counts, kind="stable") if counts[i]]

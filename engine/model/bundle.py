@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,7 @@ class BundleSpec:
     words: str  # a source of engine.words.vectors
     grid: tuple[int, int]
     prior: dict[str, float] | None = None  # fields of engine.model.prior.PriorConfig
-    calibration: tuple[float, float] = (1.0, 0.0)  # slope and offset, see engine.search.calibration
+    calibration: tuple[float, ...] = (1.0, 0.0)  # weights of engine.search.calibration.FEATURES
     min_confidence: float = 0.0
     card: dict[str, Any] = field(default_factory=dict)  # data, recipe, figures, limits, licences: for people
     format: int = FORMAT
@@ -77,6 +77,20 @@ class BundleSpec:
         for name in ("grid", "calibration"):
             values[name] = tuple(values[name])
         return cls(backbone=BackboneSpec(**backbone), **values)
+
+
+class Reference(NamedTuple):
+    """Scores of background photos for Q queries, each (Q,)."""
+
+    mean: Array
+    deviation: Array
+    tail: Array  # how many deviations above the mean the best twentieth begins
+
+    @classmethod
+    def of(cls, scores: Array) -> "Reference":
+        """From pooled scores (photos, Q)."""
+        mean, deviation = scores.mean(axis=0), np.maximum(scores.std(axis=0), 1e-6)
+        return cls(mean, deviation, (np.quantile(scores, 0.95, axis=0) - mean) / deviation)
 
 
 class Bundle:
@@ -158,10 +172,9 @@ class Bundle:
         padded = np.concatenate([vectors, np.ones((len(vectors), 1), np.float32)], axis=1)
         return (padded * self.steps).astype(np.float32)
 
-    def standard(self, queries: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation (Q,) of the scores of background photos for queries (Q, D)."""
-        scores = pooled_scores(self.background, queries, self.top_k)
-        return scores.mean(axis=0), np.maximum(scores.std(axis=0), 1e-6)
+    def reference(self, queries: Array) -> "Reference":
+        """What the background photos score for queries (Q, D)."""
+        return Reference.of(pooled_scores(self.background, queries, self.top_k))
 
     @cached_property
     def label_queries(self) -> Array:
@@ -169,9 +182,9 @@ class Bundle:
         return self.queries(self._vectors_of(self.labels))
 
     @cached_property
-    def label_standard(self) -> tuple[Array, Array]:
-        """Mean and standard deviation (labels,) over the background photos."""
-        return self.standard(self.label_queries)
+    def label_reference(self) -> "Reference":
+        """What the background photos score for the labels."""
+        return self.reference(self.label_queries)
 
     @cached_property
     def tag_vectors(self) -> Array:

@@ -57,8 +57,8 @@ class RegionEncoder:
         codes = quantise(self.region_vectors(pixels), self.bundle.steps)
         maps = [RegionMap(self.bundle.grid, photo) for photo in codes]
         pooled = pooled_scores(RegionMaps.of(list(enumerate(maps))), self.bundle.label_queries, self.bundle.top_k)
-        mean, deviation = self.bundle.label_standard
-        return list(zip(maps, ((pooled - mean) / deviation).astype(np.float16), strict=True))
+        reference = self.bundle.label_reference
+        return list(zip(maps, ((pooled - reference.mean) / reference.deviation).astype(np.float16), strict=True))
 
 
 def random_pixels(count: int, size: int, seed: int = 0) -> NDArray[np.uint8]:

@@ -1,7 +1,9 @@
 """From the pooled scores of single terms to the score of a query.
 
-score = Σ w·s / Σ |w| over the terms, where s is the model's own score of a term (the mean of its top-k region scores)
-and w its weight, negative for an excluded term. With one term the score is the model's own.
+With one term the score is the model's own: the mean of its top-k region scores. With several it is a soft "and": the
+weighted sum of log c over the wanted terms and of log(1 − c) over the excluded ones, where c is a term's confidence.
+Raw scores of different words cannot be added; confidences can be multiplied, and a photo that lacks one of two wanted
+things is not saved by much of the other.
 """
 
 from dataclasses import dataclass
@@ -9,20 +11,39 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.library.region_map import Array
+from engine.search.calibration import Curves, log_sigmoid
 
 
 @dataclass(frozen=True)
 class ScoredQuery:
-    """The vectors of a query's terms: `queries` (T, D) with the steps folded in, `weights` (T,)."""
+    """The terms of a query: `queries` (T, D) with the steps folded in, `weights` (T,), and their curves.
+
+    The score rises with the pooled score of each wanted term and falls with that of each excluded one.
+    """
 
     queries: Array
     weights: Array
+    curves: Curves
 
     def combine(self, term_scores: Array) -> Array:
-        """Scores of terms (…, T) → score of the query (…)."""
-        return term_scores @ (self.weights / np.abs(self.weights).sum())  # type: ignore[no-any-return]
+        """Pooled scores of terms (…, T) → score of the query (…)."""
+        if len(self.weights) == 1:
+            return term_scores[..., 0]
+        logit = self.curves.logit(term_scores)
+        weights = self.weights * len(self.weights) / np.abs(self.weights).sum()
+        log_c = log_sigmoid(np.where(weights > 0, logit, -logit))
+        score: Array = (log_c @ np.abs(weights)).astype(np.float32)
+        return score
 
-    @property
-    def monotone(self) -> bool:
-        """Whether a photo's score can only rise with each term's score, so that bounds on terms bound the query."""
-        return bool((self.weights > 0).all())
+    def confidence(self, term_scores: Array) -> Array:
+        """Pooled scores of terms (…, T) → confidence (…): that of the term, or of all terms at once."""
+        if len(self.weights) == 1:
+            return self.curves.confidence(term_scores)[..., 0]
+        return np.exp(self.combine(term_scores))
+
+    def bound(self, best_regions: Array) -> float:
+        """The most that a photo can score whose regions score at most `best_regions` (T,).
+
+        A photo scores at most its best region; an excluded term may be absent from it altogether.
+        """
+        return float(self.combine(np.where(self.weights > 0, best_regions, -np.inf)))

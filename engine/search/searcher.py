@@ -10,6 +10,7 @@ written are always scored.
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +23,7 @@ from engine.library.region_map import Array, RegionMap, RegionMaps, pooled_score
 from engine.library.store import Photo, Store
 from engine.library.vector_index import photos_of
 from engine.model.bundle import Bundle
-from engine.search.calibration import Calibration
+from engine.search.calibration import Calibration, Curves
 from engine.search.explain import TermMap, explain
 from engine.search.scoring import ScoredQuery
 from engine.words.query import Filters, Query, parse
@@ -93,10 +94,8 @@ class _Prepared:
     query: Query
     scored: ScoredQuery
     vectors: Array  # (T, d)
-    mean: float  # of the query's score over the background photos
-    deviation: float
-    term_means: Array  # (T,) of the region scores over the background photos
-    term_deviations: Array
+    region_mean: Array  # (T,) of the region scores over the background photos
+    region_deviation: Array  # (T,)
 
 
 @dataclass
@@ -112,16 +111,23 @@ class Searcher:
         info = self.store.info()
         if info.fingerprint != self.bundle.fingerprint:
             raise WrongBundle(
-                f"The library in {self.store.folder} was made with another model ({info.bundle}), not with this "
-                f"{self.bundle.name}",
+                f"The library in {self.store.folder} was made with another model ({info.bundle} "
+                f"{info.fingerprint[:8]}), not with this one ({self.bundle.name} {self.bundle.fingerprint[:8]})",
                 f"Choose that one with --model or UNSEEN_MODEL, or re-index: unseen index FOLDER --library NEW --model "
                 f"{self.bundle.name}",
             )
 
     @property
     def calibration(self) -> Calibration:
-        """The bundle's curve from scores to confidence."""
-        return Calibration(*self.bundle.spec.calibration)
+        """From scores to confidence, for the bundle."""
+        return Calibration(self.bundle.spec.calibration)
+
+    @cached_property
+    def label_curves(self) -> Curves:
+        """The curves of the bundle's labels over class scores, which are standardised."""
+        reference = self.bundle.label_reference
+        raw = self.calibration.curves(reference)
+        return Curves(raw.slope * reference.deviation, raw.offset + raw.slope * reference.mean)
 
     # Searching
 
@@ -150,7 +156,7 @@ class Searcher:
             prepared.scored, offset + top if top and sort == "relevance" else 0, filters
         )
         scores = prepared.scored.combine(term_scores)
-        confidence = self.calibration.confidence((scores - prepared.mean) / prepared.deviation)
+        confidence = prepared.scored.confidence(term_scores)
         order = np.lexsort((ids, -scores))
         order = order[confidence[order] >= min_confidence]
         if sort == "date":
@@ -166,24 +172,15 @@ class Searcher:
         query = parse(text, self.bundle.is_compound)
         vectors = np.stack([self.bundle.words.vector(term.text) for term in query.terms])
         queries = self.bundle.queries(vectors)
-        scored = ScoredQuery(queries, np.array([term.weight for term in query.terms], np.float32))
-        background = self.bundle.background
-        reference = scored.combine(pooled_scores(background, queries, self.bundle.top_k))
-        regions = region_scores(background.codes, queries)
-        return _Prepared(
-            query,
-            scored,
-            vectors,
-            float(reference.mean()),
-            float(max(reference.std(), 1e-6)),
-            regions.mean(axis=0),
-            np.maximum(regions.std(axis=0), 1e-6),
-        )
+        curves = self.calibration.curves(self.bundle.reference(queries))
+        scored = ScoredQuery(queries, np.array([term.weight for term in query.terms], np.float32), curves)
+        regions = region_scores(self.bundle.background.codes, queries)
+        return _Prepared(query, scored, vectors, regions.mean(axis=0), np.maximum(regions.std(axis=0), 1e-6))
 
     def _scores(self, scored: ScoredQuery, wanted: int, filters: Filters) -> tuple[NDArray[np.int64], Array, bool]:
         """Ids, exact scores of terms (N, T) and whether the best `wanted` (0: all) are proven to be among them."""
         count = self.store.count()
-        indexes = self.indexes() if wanted and count > SCAN_BELOW and scored.monotone and not filters else None
+        indexes = self.indexes() if wanted and count > SCAN_BELOW and not filters else None
         if indexes is None:
             maps = self.store.region_maps(self.store.photo_ids(filters).tolist())
             return maps.ids, pooled_scores(maps, scored.queries, self.bundle.top_k), True
@@ -196,7 +193,7 @@ class Searcher:
             term_scores = pooled_scores(maps, scored.queries, self.bundle.top_k)
             if found.shape[1] >= len(indexes.regions):
                 return maps.ids, term_scores, True
-            bound = scored.combine(found[:, -1])
+            bound = scored.bound(found[:, -1])
             best = np.sort(scored.combine(term_scores))[::-1]
             if len(best) >= wanted and best[wanted - 1] >= bound:
                 return maps.ids, term_scores, True
@@ -234,7 +231,7 @@ class Searcher:
         if not len(maps):
             return {}
         scores = region_scores(maps.codes, prepared.scored.queries[heaviest : heaviest + 1])[:, 0]
-        background = float(prepared.term_means[heaviest])
+        background = float(prepared.region_mean[heaviest])
         return {
             int(photo_id): explain("", grid, scores[maps.offsets[i] : maps.offsets[i + 1]], background).box
             for i, (photo_id, grid) in enumerate(zip(maps.ids, maps.grids, strict=True))
@@ -258,21 +255,20 @@ class Searcher:
                 term.text,
                 region_map.grid,
                 scores[:, i],
-                float(prepared.term_means[i]),
-                float(prepared.term_deviations[i]),
+                float(prepared.region_mean[i]),
+                float(prepared.region_deviation[i]),
             )
             for i, term in enumerate(prepared.query.terms)
         ]
         single = RegionMaps.of([(0, region_map)])
         pooled = pooled_scores(single, prepared.scored.queries, self.bundle.top_k)
-        score = float(prepared.scored.combine(pooled)[0])
-        z = np.array([(score - prepared.mean) / prepared.deviation], np.float32)
-        return Explanation(maps, self._term_infos(prepared), score, float(self.calibration.confidence(z)[0]))
+        score, confidence = prepared.scored.combine(pooled)[0], prepared.scored.confidence(pooled)[0]
+        return Explanation(maps, self._term_infos(prepared), float(score), float(confidence))
 
     def tags(self, class_scores: NDArray[np.floating], top: int = 10, min_confidence: float = 0.0) -> list[Tag]:
         """The labels a photo most likely shows, from its class scores (labels,), best first."""
-        confidence = self.calibration.confidence(class_scores.astype(np.float32))
-        order = np.argsort(-class_scores, kind="stable")[: top or None]
+        confidence = self.label_curves.confidence(class_scores.astype(np.float32))
+        order = np.argsort(-confidence, kind="stable")[: top or None]
         return [Tag(self.bundle.labels[i], float(confidence[i])) for i in order if confidence[i] >= min_confidence]
 
     def tags_of(self, photo_id: int, top: int = 10, min_confidence: float = 0.0) -> list[Tag]:

@@ -5,6 +5,7 @@
 Each process has its own GPU, or shares the processors. Process 0 alone validates and writes.
 """
 
+import warnings
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -47,7 +48,11 @@ class Team:
 
     def wrap(self, module: M) -> M | DistributedDataParallel:
         """The module with the weights of process 0, its gradients averaged over all processes."""
-        return module if self.size == 1 else DistributedDataParallel(module, broadcast_buffers=False)
+        if self.size == 1:
+            return module
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # the option has a new name in new versions of PyTorch only
+            return DistributedDataParallel(module, broadcast_buffers=False)
 
     def mean(self, values: dict[str, float]) -> dict[str, float]:
         """Each value, averaged over all processes."""

@@ -55,7 +55,7 @@ def write_bundle(
     *,
     tags: list[str],
     labels: list[str],
-    calibration: tuple[float, float],
+    calibration: tuple[float, ...],
     min_confidence: float,
     card: dict[str, Any],
     lexicon: LexiconTable | None = None,

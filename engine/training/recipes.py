@@ -41,6 +41,7 @@ class Recipe:
     lexicon: bool = False  # whether label vectors come from the lexicon of `lite`, with `words` behind it
     near: float | None = None  # cosine from which a missing tag counts as unknown beside a present one
     distillation: float = 0.0  # weight of the distillation loss beside the ranking loss
+    average: float = 0.0  # decay of the moving average of the weights that is kept in the end; 0 keeps the last ones
     restraint: float = 0.0  # weight of the size of what BiAM adds to the prior, see Scorer
     batch_size: int = 32
     weight_decay: float = 5e-4
@@ -74,13 +75,14 @@ RECIPES = {
         dataset="everyday",
         backbone=LITE_BACKBONE,
         words=GLOVE_50,
-        biam=BiAMConfig(features=320, scene=1280, width=128, embedding=256, heads=8, words=64),
-        prior=PriorConfig(classes=1000, words=64, temperature=1.5, scale=6.0),
+        biam=BiAMConfig(features=320, scene=1280, width=256, embedding=512, heads=8, words=64),
+        prior=PriorConfig(classes=1000, words=64, temperature=1.5, scale=5.0),
         lexicon=True,
         near=0.5,
-        restraint=0.05,
-        schedule=Schedule(1e-3, 2e-5, epochs=5, warmup=1),
-        distillation=1.0,
+        schedule=Schedule(1e-3, 2e-5, epochs=6, warmup=1),
+        distillation=2.0,
+        average=0.998,
+        weight_decay=0.02,
         decoupled_decay=True,
         flip=True,
         about={

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from engine.library.region_map import Array
-from engine.model.bundle import SHIPPED
+from engine.model.bundle import SHIPPED, Reference
 from engine.model.network import Head
 from engine.model.prior import SemanticPrior
-from engine.search.calibration import Calibration, fit
+from engine.search.calibration import Calibration, features, fit
 from engine.training.classes import class_vectors, imagenet_names, label_vectors
 from engine.training.datasets import Dataset, load
 from engine.training.datasets.base import Split
@@ -28,7 +28,7 @@ from engine.words.vectors import WordVectors, open_word_vectors
 
 HELD_OUT = 5  # every fifth photo is kept from the run that confidence is fitted on
 CALIBRATED_ON = 2_000  # photos
-MIN_CONFIDENCE = 0.05  # the default cut-off
+MIN_CONFIDENCE = 0.02  # the default cut-off
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,7 @@ class Session:
     def stages(self) -> "Stages":
         """What the recipe learns from, selects by, and learns from at last."""
         recipe, data = self.recipe, self.dataset
-        everything = data.train_and_validation()
-        if recipe.finish is None or everything is data.train:
+        if recipe.finish is None or data.train_and_validation() is data.train:
             train = self.photos(data.train, "training photos", flip=recipe.flip)
             validation = self.photos(data.validation, "validation photos") if len(data.validation) else None
             return Stages(train, validation, train if recipe.finish is not None else None)
@@ -137,7 +136,6 @@ def train_bundle(recipe: Recipe, data: Path, out: Path, name: str, work: Path, c
     if not trainer.team.leads:
         return False
     background = train.subset(np.asarray(background_rows(train.split.names.tolist())))
-    curve = calibrate(session, judge.cpu(), unlearned, background, columns)
     tags = [tag for tag in session.dataset.tags[session.dataset.seen] if session.words.knows(tag)]
     write_bundle(
         out,
@@ -147,7 +145,7 @@ def train_bundle(recipe: Recipe, data: Path, out: Path, name: str, work: Path, c
         background,
         tags=tags,
         labels=labels_for(tags, session.words),
-        calibration=(curve.slope, curve.offset),
+        calibration=calibrate(session, judge.cpu(), unlearned, background, columns).weights,
         min_confidence=MIN_CONFIDENCE,
         lexicon=session.lexicon,
         card={"photos": len(train), "tags": len(tags)},
@@ -158,9 +156,9 @@ def train_bundle(recipe: Recipe, data: Path, out: Path, name: str, work: Path, c
 def calibrate(
     session: Session, head: Head, unlearned: TrainingSet, background: TrainingSet, columns: slice
 ) -> Calibration:
-    """The curve from standardised scores to confidence, on photos not learned from and the tags they are annotated for.
+    """From scores to confidence, on photos not learned from and the tags they are annotated for.
 
-    No more than CALIBRATED_ON photos, spread evenly, are looked at: two numbers do not need more.
+    No more than CALIBRATED_ON photos, spread evenly, are looked at: a few numbers do not need more.
     """
     tags = session.dataset.tags[columns]
     queries = np.pad(session.label_vectors(tags), ((0, 0), (0, 1)), constant_values=1).astype(np.float32)
@@ -174,11 +172,10 @@ def calibrate(
 
     step = -(-len(unlearned) // CALIBRATED_ON)
     unlearned = unlearned.subset(np.arange(0, len(unlearned), step))
-    reference = scores(background)
-    z = (scores(unlearned) - reference.mean(0)) / np.maximum(reference.std(0), 1e-6)
     labels = unlearned.split.labels()[:, columns]
     known = labels != 0
-    return fit(z[known], (labels[known] > 0).astype(np.float32))
+    rows = features(scores(unlearned), Reference.of(scores(background)))
+    return fit(rows[known], (labels[known] > 0).astype(np.float32))
 
 
 def labels_for(tags: Sequence[str], words: WordVectors) -> list[str]:

@@ -8,8 +8,9 @@ Letters in shapes: B images of a batch, C seen tags, K classes of the teacher, d
 
 import csv
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from engine.errors import DataError
@@ -117,6 +119,15 @@ class Trainer:
         self.best_state: dict[str, Tensor] | None = None
         self.history: list[dict[str, float]] = []
         self.optimiser = self._new_optimiser()
+        self.average = (
+            AveragedModel(
+                self.head,
+                multi_avg_fn=get_ema_multi_avg_fn(recipe.average),  # type: ignore[no-untyped-call]
+                use_buffers=True,
+            )
+            if recipe.average
+            else None
+        )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.autocast == torch.float16)
         if recipe.batch_size < self.team.size:
             raise DataError(
@@ -227,6 +238,8 @@ class Trainer:
         self.scaler.scale(loss * weight).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimiser)
         self.scaler.update()
+        if self.average is not None:
+            self.average.update_parameters(self.head)
         return {"loss": loss.item(), "ranking": ranking.item(), "distillation": distillation.item()}
 
     def _scores(self, network: Callable[..., tuple[Tensor, Tensor]], features: Features) -> tuple[Tensor, Tensor]:
@@ -239,9 +252,26 @@ class Trainer:
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
             return network(regions, scene, direction)
 
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Within it, the head has the average of its recent weights, if the recipe has one."""
+        if self.average is None:
+            yield
+            return
+        own = {name: value.clone() for name, value in self.head.state_dict().items()}
+        self.head.load_state_dict(self.average.module.state_dict())
+        try:
+            yield
+        finally:
+            self.head.load_state_dict(own)
+
     @torch.no_grad()
     def _select(self, photos: TrainingSet) -> float:
         """F1@k on the seen tags; keeps the weights if it is the best so far."""
+        with self._averaged():
+            return self._judge(photos)
+
+    def _judge(self, photos: TrainingSet) -> float:
         self.scorer.eval()
         scores = np.empty((len(photos), self.labels), np.float32)
         for start in range(0, len(photos), 64):
@@ -256,8 +286,11 @@ class Trainer:
         return f1
 
     def _load_best(self) -> None:
+        """Take the weights that were selected, or else the average of the recent ones, if there is either."""
         if self.best_state is not None:
             self.head.load_state_dict(self.best_state)
+        elif self.average is not None:
+            self.head.load_state_dict(self.average.module.state_dict())
 
     def _new_optimiser(self) -> torch.optim.Optimizer:
         kind: Callable[..., torch.optim.Optimizer] = (
@@ -275,6 +308,7 @@ class Trainer:
             "epoch": self.epoch,
             "head": self.head.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
             "scaler": self.scaler.state_dict(),
             "best": self.best,
             "best_state": self.best_state,
@@ -315,6 +349,8 @@ class Trainer:
         self.history = history
         self.head.load_state_dict(state["head"])
         self.optimiser.load_state_dict(state["optimiser"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
 

@@ -138,6 +138,16 @@ def test_a_tag_without_a_word_vector_stays_a_column_of_training_and_is_no_tag_of
     assert len(bundle.label_queries) == len(bundle.labels)
 
 
+def test_validation_photos_keep_their_labels_where_near_tags_of_training_photos_are_forgotten(
+    tmp_path, recipe, photo_folder
+):
+    session = Session.open(replace(recipe, near=0.6), photo_folder, tmp_path / "cache")
+    train, validation, finish = session.stages()
+    assert (train.split.labels() == 0).any()
+    assert not (validation.split.labels() == 0).any()
+    assert finish is None
+
+
 def test_data_that_is_missing_is_one_line(trains, capsys, tmp_path):
     (tmp_path / "empty").mkdir()
     where = ["--data", str(tmp_path / "empty"), "--out", str(tmp_path / "b")]

@@ -80,6 +80,27 @@ def test_a_run_killed_in_the_middle_of_an_epoch_and_resumed_is_the_undisturbed_r
     assert (tmp_path / "log.csv").read_text() == (undisturbed[1] / "log.csv").read_text()
 
 
+def test_the_average_of_the_weights_is_kept_and_survives_an_interruption(tmp_path, monkeypatch):
+    recipe = replace(RECIPE, average=0.9)
+    made = trainer(tmp_path / "whole", recipe)
+    whole = made.fit(photos())
+    assert same(whole, made.average.module)
+    assert not same(whole, trainer(tmp_path / "plain").fit(photos()))
+
+    save = Trainer._save
+
+    def save_and_stop(self):
+        save(self)
+        if self.epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "_save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        trainer(tmp_path / "parts", recipe).fit(photos())
+    monkeypatch.undo()
+    assert same(trainer(tmp_path / "parts", recipe).fit(photos()), whole)
+
+
 def test_a_finished_run_is_not_trained_again(undisturbed):
     again = trainer(undisturbed[1])
     again._step = None  # would fail
