@@ -70,10 +70,11 @@ def test_a_query_has_the_steps_folded_in_and_ends_with_the_bias(make):
 def test_scores_are_judged_against_the_background_photos(make):
     bundle = make()
     scores = pooled_scores(bundle.background, bundle.label_queries, bundle.top_k)
-    mean, deviation = bundle.label_standard
-    np.testing.assert_allclose(mean, scores.mean(0), rtol=1e-5)
-    np.testing.assert_allclose(deviation, scores.std(0), rtol=1e-5)
-    assert mean.shape == (3,)
+    found = bundle.label_reference
+    np.testing.assert_allclose(found.mean, scores.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(found.deviation, scores.std(0), rtol=1e-5)
+    np.testing.assert_allclose(found.tail, (np.quantile(scores, 0.95, 0) - scores.mean(0)) / scores.std(0), rtol=1e-4)
+    assert found.mean.shape == (3,)
 
 
 def test_the_nearest_learned_tags_are_those_with_the_nearest_vectors(make):
@@ -172,7 +173,7 @@ def test_reading_a_bundle_imports_no_torch(make):
     bundle = make()
     program = (
         "import sys; from pathlib import Path; from engine.model.bundle import open_bundle\n"
-        f"bundle = open_bundle({str(bundle.folder)!r}, Path({str(bundle.cache)!r})); bundle.label_standard\n"
+        f"bundle = open_bundle({str(bundle.folder)!r}, Path({str(bundle.cache)!r})); bundle.label_reference\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0

@@ -79,8 +79,8 @@ def test_encoding_gives_codes_and_class_scores_in_standard_deviations(bundle, en
         assert (region_map.grid.rows, region_map.grid.cols) == GRID
         np.testing.assert_array_equal(region_map.codes, expected)
     maps = RegionMaps.of([(i, region_map) for i, (region_map, _) in enumerate(encoded)])
-    mean, deviation = bundle.label_standard
-    expected = (pooled_scores(maps, bundle.label_queries, 3) - mean) / deviation
+    reference = bundle.label_reference
+    expected = (pooled_scores(maps, bundle.label_queries, 3) - reference.mean) / reference.deviation
     np.testing.assert_allclose(np.stack([scores for _, scores in encoded]), expected, rtol=2e-3, atol=2e-3)
 
 
