@@ -55,6 +55,9 @@ def search(
         return
     for hit in results.hits:
         _print_bytes(f"{hit.score:.4f}\t".encode() + os.fsencode(hit.photo.path))
+    for info in results.terms:
+        if info.did_you_mean:
+            click.echo(f"“{info.term}” is a rare word. Did you mean {', '.join(info.did_you_mean)}?", err=True)
     if not results.hits:
         click.echo("Nothing found. Try another word, or --min-confidence 0 to see the nearest photos.", err=True)
 

@@ -74,10 +74,11 @@ class EmptyQuery(QueryError):
 class UnknownWord(QueryError):
     """A word has no vector; `suggestions` are the nearest spellings, best first."""
 
-    def __init__(self, word: str, suggestions: Sequence[str]) -> None:
+    def __init__(self, word: str, suggestions: Sequence[str], hint: str = "Try another word") -> None:
         self.word = word
         self.suggestions = list(suggestions)
-        hint = f"Did you mean {', '.join(self.suggestions)}?" if self.suggestions else "Try another word."
+        if self.suggestions:
+            hint = f"Did you mean {', '.join(self.suggestions)}?"
         super().__init__(f"The word “{word}” is not in the vocabulary", hint)
 
 

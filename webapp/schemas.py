@@ -110,6 +110,7 @@ class TermOut(BaseModel):
     weight: float = Field(description="negative for an excluded term")
     zero_shot: bool = Field(description="whether no photo with this tag was ever shown in training")
     nearest_tags: list[str] = Field(description="the learned tags nearest in meaning")
+    did_you_mean: list[str] = Field(description="frequent words spelt almost like a rare one")
 
 
 class QueryOut(BaseModel):

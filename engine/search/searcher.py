@@ -44,6 +44,7 @@ class TermInfo:
     weight: float
     zero_shot: bool  # whether the head was never trained with this word as a tag
     nearest_tags: list[str]
+    did_you_mean: list[str]  # much more frequent words spelt almost like it, where it may be a typo
 
 
 @dataclass(frozen=True)
@@ -240,7 +241,13 @@ class Searcher:
     def _term_infos(self, prepared: _Prepared) -> list[TermInfo]:
         learned = {normalise(tag) for tag in self.bundle.tags}
         return [
-            TermInfo(term.text, term.weight, term.text not in learned, self.bundle.nearest_tags(vector))
+            TermInfo(
+                term.text,
+                term.weight,
+                term.text not in learned,
+                self.bundle.nearest_tags(vector),
+                self.bundle.words.did_you_mean(term.text),
+            )
             for term, vector in zip(prepared.query.terms, prepared.vectors, strict=True)
         ]
 

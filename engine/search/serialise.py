@@ -108,6 +108,7 @@ def _term(info: TermInfo) -> Json:
         "weight": info.weight,
         "zero_shot": info.zero_shot,
         "nearest_tags": info.nearest_tags,
+        "did_you_mean": info.did_you_mean,
     }
 
 

@@ -72,15 +72,14 @@ class Lexicon(WordVectors):
 
     def vector(self, phrase: str) -> Array:
         """The unit vector (d,) of a word or phrase: its own entry, or the mean of its words' unit vectors."""
-        whole = self._table.row(normalise(phrase))
-        if whole is not None:
-            return whole
+        whole = normalise(phrase)
         words = self.split(phrase)
+        for spelling in (whole, whole.replace("-", " "), *(join.join(words) for join in (" ", "-", ""))):
+            entry = self._table.row(spelling)
+            if entry is not None:
+                return entry
         if not words:
             raise UnknownWord(phrase.strip(), [])
-        entry = self._table.row(" ".join(words))
-        if entry is not None:
-            return entry
         return unit(np.mean([self.word_vector(word) for word in words], axis=0, dtype=np.float32))
 
     def word_vector(self, word: str) -> Array:
@@ -91,6 +90,10 @@ class Lexicon(WordVectors):
     def knows(self, phrase: str) -> bool:
         """Whether a phrase is an entry, or every word of it has a vector."""
         return self._table.entries.find(normalise(phrase)) is not None or super().knows(phrase)
+
+    def is_common(self, word: str) -> bool:
+        """Whether a word is an entry, or frequent."""
+        return self._table.entries.find(normalise(word)) is not None or super().is_common(word)
 
     def is_phrase(self, text: str) -> bool:
         """Whether several words are an entry of their own, one concept."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float32]
 
+FREQUENT = 40_000  # words of a vocabulary that nobody takes for typos
+
 # Words that say nothing about what is seen; they are dropped from phrases that hold others.
 STOP_WORDS = frozenset(
     """a an and are as at be been being but by did do does for from had has have having he her his i in into is it its
@@ -84,8 +86,29 @@ class WordVectors:
         """The unit vector (d,) of one word as the vocabulary spells it; raises UnknownWord."""
         index = self._words.find(word)
         if index is None:
+            script = foreign_script(word)
+            if script:
+                raise UnknownWord(word, [], f"It is {script}; only English words are understood")
             raise UnknownWord(word, self.nearest_spellings(word))
         return unit(np.array(self._vectors[index], np.float32))
+
+    def is_common(self, word: str) -> bool:
+        """Whether a word is among the frequent ones; a rare one may be a typo that others made too."""
+        index = self._words.find(normalise(word))
+        return index is not None and int(self.rank[index]) < FREQUENT
+
+    def did_you_mean(self, phrase: str, limit: int = 5) -> list[str]:
+        """Far more frequent words that are spelt almost like a rare one of `phrase`; empty without doubt."""
+        for word in self.split(phrase):
+            index = self._words.find(word)
+            if index is None or self.is_common(word):
+                continue
+            edits, times = (2, 10) if len(word) > 5 else (1, 10)
+            near = self._near(word, edits)
+            better = [i for i in near if self.rank[i] * times <= self.rank[index] and self.words[i].isalpha()]
+            if better:
+                return [self.words[i] for i in better[:limit]]
+        return []
 
     def is_phrase(self, text: str) -> bool:
         """Whether several words are known to be one concept; single words never tell."""
@@ -107,23 +130,27 @@ class WordVectors:
         if not token or token in self:
             return [token] if token else []
         token = token.removesuffix("'s").removesuffix("s'")
+        singular = next((form for form in _singulars(token) if form in self), token)
         if token in self or "-" not in token:
-            return [token] if token else []
+            return [token if token in self else singular] if token else []
         return [part for part in token.split("-") if part]
 
     def nearest_spellings(self, word: str, limit: int = 5) -> list[str]:
         """Up to `limit` words at the smallest edit distance (swapped neighbours count one), frequent words first."""
+        word = normalise(word)[:64]
+        near = self._near(word, max(1, len(word) // 3))
+        return [self.words[i] for i in near if self.words[i].isalpha()][:limit]
+
+    def _near(self, word: str, edits: int) -> NDArray[np.int64]:
+        """Words at most so many edits away, best first."""
         from rapidfuzz.distance import OSA
         from rapidfuzz.process import cdist
 
-        word = normalise(word)[:64]
-        allowed = max(1, len(word) // 3)
-        distances = cdist([word], self.words, scorer=OSA.distance, score_cutoff=allowed, dtype=np.uint8)[0]
-        near = np.flatnonzero(distances <= allowed)
+        distances = cdist([word], self.words, scorer=OSA.distance, score_cutoff=edits, dtype=np.uint8)[0]
+        near = np.flatnonzero(distances <= edits)
         # A vocabulary read from the web holds typos too, and a word that is a hundred times rarer is one edit further.
         cost = distances[near] + 0.5 * np.log10(1 + self.rank[near])
-        order = near[np.argsort(cost, kind="stable")]
-        return [self.words[i] for i in order if self.words[i].isalpha()][:limit]
+        return near[np.argsort(cost, kind="stable")]
 
     def completions(self, prefix: str, limit: int = 10) -> list[str]:
         """The most frequent words that begin with `prefix`."""
@@ -140,6 +167,18 @@ class WordVectors:
 def normalise(text: str) -> str:
     """Lower case, one form for each character, curly apostrophes straight."""
     return unicodedata.normalize("NFKC", text).replace("’", "'").lower().strip()
+
+
+def foreign_script(word: str) -> str:
+    """The script of the first letter that is not Latin, such as "Cyrillic"; empty where all are."""
+    names = (unicodedata.name(letter, "") for letter in word if letter.isalpha())
+    return next((name.split()[0].capitalize() for name in names if not name.startswith("LATIN")), "")
+
+
+def _singulars(word: str) -> list[str]:
+    """What a word may be the plural of."""
+    forms = [(word.endswith("ies"), f"{word[:-3]}y"), (word.endswith("es"), word[:-2]), (word.endswith("s"), word[:-1])]
+    return [singular for fits, singular in forms if fits and len(singular) > 2]
 
 
 def unit(vector: Array) -> Array:

@@ -61,7 +61,8 @@ def test_json_is_one_object_with_everything_the_api_promises(library):
     result = run(search, "blue", "--library", library, "--top", 2, "--json")
     found = json.loads(result.stdout)
     assert set(found) >= {"query", "took_ms", "exact", "total", "items", "next"}
-    assert found["query"]["terms"] == [{"term": "blue", "weight": 1.0, "zero_shot": False, "nearest_tags": ["blue"]}]
+    expected = {"term": "blue", "weight": 1.0, "zero_shot": False, "nearest_tags": ["blue"], "did_you_mean": []}
+    assert found["query"]["terms"] == [expected]
     hit = found["items"][0]
     assert hit["rank"] == 1
     assert hit["box"] == [0.75, 0.75, 0.25, 0.25]

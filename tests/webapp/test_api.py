@@ -92,7 +92,7 @@ def test_the_best_hit_has_the_shape_of_the_contract(client, ids):
 
 def test_a_word_that_was_never_a_tag_is_marked_as_zero_shot_with_the_nearest_tags(client):
     (term,) = ok(client, "/search", q="rouge")["query"]["terms"]
-    assert term == {"term": "rouge", "weight": 1.0, "zero_shot": True, "nearest_tags": ["red"]}
+    assert term == {"term": "rouge", "weight": 1.0, "zero_shot": True, "nearest_tags": ["red"], "did_you_mean": []}
 
 
 def test_following_next_gives_every_photo_once_in_the_order_of_one_long_page(client):

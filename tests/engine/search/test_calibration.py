@@ -45,7 +45,7 @@ def test_confidence_lies_between_zero_and_one_and_never_falls_with_the_score(wei
     assert (curves.slope > 0).all()
     confidence = curves.confidence(np.sort(np.array(scores, np.float32))[:, None])
     assert ((confidence >= 0) & (confidence <= 1)).all()
-    assert (np.diff(confidence, axis=0) >= 0).all()
+    assert (np.diff(confidence, axis=0) >= -1e-6).all()  # single precision
 
 
 def test_the_logarithm_of_a_hopeless_confidence_is_no_infinity():
