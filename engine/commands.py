@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings={"ignore_unknown_options": True})  # a query may begin with -word
-@click.argument("query")
+@click.argument("query", required=False)
+@click.option(
+    "--like", type=click.Path(path_type=Path), metavar="IMAGE", help="Find photos that show what this one shows."
+)
 @click.option("--top", type=click.IntRange(min=0), default=20, show_default=True, help="How many photos; 0 means all.")
 @click.option(
     "--min-confidence", type=click.FloatRange(0, 1), help="Leave out photos below this; the model has a default."
@@ -31,7 +34,8 @@ if TYPE_CHECKING:
 @model_option
 @json_option
 def search(
-    query: str,
+    query: str | None,
+    like: Path | None,
     top: int,
     min_confidence: float | None,
     sort: str,
@@ -44,10 +48,18 @@ def search(
     \b
     Examples: unseen search giraffe
               unseen search '"traffic light" -car after:2023' --top 5
+              unseen search --like holiday.jpg
     """
+    if (query is None) == (like is None):
+        raise click.UsageError("Name either a QUERY or a photo with --like.")
     searcher = _searcher(library, model)
     order: Sort = "date" if sort == "date" else "relevance"
-    results = searcher.search(query, top=top, min_confidence=min_confidence, sort=order)
+    if like is not None:
+        from engine.search.similar import search_like
+
+        results = search_like(searcher, _look_at(searcher, like)[1], top)
+    else:
+        results = searcher.search(query or "", top=top, min_confidence=min_confidence, sort=order)
     if as_json:
         from engine.search.serialise import results_to_json
 

@@ -5,6 +5,7 @@ measures are cosines. The vector index proposes by inner product where the libra
 measured exactly.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,8 @@ from engine.library.indexes import unit_rows
 from engine.library.region_map import Array
 from engine.library.store import Photo
 from engine.library.vector_index import VectorIndex, photos_of
-from engine.search.searcher import SCAN_BELOW, Searcher
+from engine.search.searcher import SCAN_BELOW, Hit, Results, Searcher
+from engine.words.query import Query
 
 Ids = NDArray[np.int64]
 
@@ -34,13 +36,28 @@ class Similar:
 def similar_photos(searcher: Searcher, photo_id: int, top: int = 24) -> list[Similar]:
     """The photos whose class scores point the same way, most similar first, without the photo itself."""
     _, scores = searcher.store.class_scores([photo_id])
-    if not len(scores):
-        return []
+    return _alike(searcher, scores[0], photo_id, top) if len(scores) else []
+
+
+def search_like(searcher: Searcher, class_scores: NDArray[np.floating], top: int = 50) -> Results:
+    """The photos that show what a picture shows, given its class scores (labels,), as the results of a search.
+
+    The score is the cosine of the class scores, the confidence that cosine where it is positive. `top` 0 means all.
+    """
+    started = time.perf_counter()
+    whole = (0.0, 0.0, 1.0, 1.0)
+    found = _alike(searcher, class_scores, None, top or searcher.store.count())
+    hits = [Hit(rank, one.photo, one.similarity, max(one.similarity, 0.0), whole) for rank, one in enumerate(found, 1)]
+    exact = searcher.store.count() <= SCAN_BELOW
+    return Results(Query("", ()), [], hits, searcher.store.count(), exact, (time.perf_counter() - started) * 1000)
+
+
+def _alike(searcher: Searcher, class_scores: NDArray[np.floating], but: int | None, top: int) -> list[Similar]:
     indexes = searcher.indexes()
-    query = unit_rows(scores)
+    query = unit_rows(class_scores[None])
     ids = _proposed(searcher, indexes.classes if indexes else None, query, np.asarray)
     ids, scores = searcher.store.class_scores(ids.tolist())
-    return _ranked(searcher, photo_id, ids, unit_rows(scores) @ query[0], top)
+    return _ranked(searcher, but, ids, unit_rows(scores) @ query[0], top)
 
 
 def similar_regions(searcher: Searcher, photo_id: int, row: int, col: int, top: int = 24) -> list[Similar]:
@@ -72,7 +89,7 @@ def _proposed(searcher: Searcher, index: VectorIndex | None, query: Array, owner
     return np.union1d(owners(keys[0]), searcher.store.changed_since(indexes.generation))
 
 
-def _ranked(searcher: Searcher, photo_id: int, ids: Ids, cosines: Array, top: int) -> list[Similar]:
+def _ranked(searcher: Searcher, photo_id: int | None, ids: Ids, cosines: Array, top: int) -> list[Similar]:
     order = [i for i in np.lexsort((ids, -cosines)) if ids[i] != photo_id][:top]
     photos = searcher.store.photos(ids[order].tolist())
     return [Similar(photos[int(ids[i])], float(cosines[i])) for i in order if int(ids[i]) in photos]

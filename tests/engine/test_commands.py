@@ -69,6 +69,22 @@ def test_json_is_one_object_with_everything_the_api_promises(library):
     assert hit["path"].endswith("spot.png")
 
 
+def test_a_photo_finds_photos_that_show_the_same(library):
+    lines = run(search, "--like", library.parent / "red.png", "--library", library).stdout_bytes.splitlines()
+    assert {line.split(b"/")[-1] for line in lines[:2]} == {b"red.png", b"caf\xe9.png"}
+    found = json.loads(run(search, "--like", library.parent / "red.png", "--library", library, "--json").stdout)
+    assert found["query"] == {"text": "", "terms": []}
+    assert [hit["rank"] for hit in found["items"]] == [1, 2, 3, 4]
+    assert found["items"][0]["score"] == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("arguments", [[], ["red", "--like", "x.jpg"]])
+def test_a_query_or_a_photo_is_named_but_not_both(library, arguments):
+    result = CliRunner().invoke(search, [*arguments, "--library", str(library)])
+    assert result.exit_code == 2
+    assert "--like" in result.output
+
+
 def test_nothing_found_says_what_to_try(library):
     result = run(search, "blue", "--library", library, "--min-confidence", 1)
     assert result.exit_code == 0
