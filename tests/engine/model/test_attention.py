@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from engine.model import attention
-from engine.model.attention import attend, drop
+from engine.model import biam
+from engine.model.biam import attend, drop
 
 SHAPE = (3, 2, 10, 4)
 
@@ -24,7 +24,7 @@ def test_without_dropout_it_is_softmax_attention():
 def test_dropout_takes_whole_weights_and_scales_the_rest_in_value_and_gradient(monkeypatch):
     kept = [torch.rand(2, 10, 10, generator=torch.Generator().manual_seed(i)) < 0.7 for i in range(SHAPE[0])]
     draws = iter(kept)
-    monkeypatch.setattr(attention, "_kept", lambda shape, dropout: next(draws))
+    monkeypatch.setattr(biam, "_kept", lambda shape, dropout: next(draws))
     q, k, v = inputs()
     dropped = attend(q, k, v, 0.25)
     expected = ((q @ k.transpose(2, 3) / 2).softmax(-1) * torch.stack(kept) / 0.75) @ v
