@@ -2,20 +2,24 @@
 
     python -m tests.benchmarks.quality [DATA] [MODEL]
 
-prints mean average precision over COCO's objects, whether a photo of each held-out word is among the first five, and
-how often the hottest region, and the middle of the box, lie in a labelled box.
+prints mean average precision over COCO's objects, whether a photo of each held-out word is among the first five, how
+often the hottest region lies on what was asked for, and how far confidence can be trusted.
 """
 
+import re
 import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from engine.library.region_map import pooled_scores
 from engine.library.store import Store
 from engine.model.bundle import open_bundle
 from engine.model.encoder import RegionEncoder
+from engine.search.calibration import features, fit
 from engine.search.searcher import Searcher
 from engine.settings import load_settings
 from engine.training.datasets.everyday import UNSEEN
@@ -25,6 +29,50 @@ from tests.conftest import SHARED
 
 AT_LEAST = 3  # photos of an object, for its precision to mean something
 POINTED_AT = ("elephant", "giraffe", "train", "zebra")
+FILLS = 0.02  # of the photo, for a thing or stuff to be pointed at by its mask
+REPEATS = 10  # of fitting confidence on half of the words and photos and measuring it on the others
+# Things that none of the photos shows.
+ABSENT = [
+    "penguin",
+    "volcano",
+    "piano",
+    "submarine",
+    "octopus",
+    "fireworks",
+    "castle",
+    "lighthouse",
+    "guitar",
+    "waterfall",
+    "dinosaur",
+    "wedding",
+    "desert",
+    "cactus",
+    "helicopter",
+    "violin",
+    "igloo",
+    "saxophone",
+    "pyramid",
+    "whale",
+    "shark",
+    "parrot",
+    "sunflower",
+    "pumpkin",
+    "telescope",
+    "windmill",
+    "canoe",
+    "tank",
+    "rocket",
+    "snake",
+    "spider",
+    "butterfly",
+    "crocodile",
+    "kangaroo",
+    "turtle",
+    "jellyfish",
+    "coral",
+    "cathedral",
+    "mosque",
+]
 
 
 def boxes_of(data: Path) -> dict[str, list[tuple[str, float, float, float, float]]]:
@@ -47,7 +95,10 @@ def main(data: Path = SHARED, model: str = "lite") -> None:
         Store.create(Path(folder), bundle.name, bundle.fingerprint) as store,
     ):
         bring_up_to_date(store, RegionEncoder.open(bundle), photos, jobs=2)
-        measure(Searcher(store, bundle), boxes)
+        searcher = Searcher(store, bundle)
+        measure(searcher, boxes)
+        point(searcher, data / "coco-128")
+        trust(searcher, boxes)
 
 
 def measure(searcher: Searcher, boxes: dict[str, list[tuple[str, float, float, float, float]]]) -> None:
@@ -82,6 +133,68 @@ def measure(searcher: Searcher, boxes: dict[str, list[tuple[str, float, float, f
     print(f"{', '.join(POINTED_AT)}, {len(hottest)} photos:")
     print(f"hottest region in a labelled box: {100 * np.mean(hottest):.0f} %")
     print(f"middle of the box in a labelled box: {100 * np.mean(middle):.0f} %")
+
+
+def point(searcher: Searcher, data: Path) -> None:
+    """How often the hottest region lies on what was asked for, by the panoptic masks."""
+    segments = defaultdict(lambda: defaultdict(list))
+    for line in (data / "segments.tsv").read_text().splitlines():
+        file, number, name, _ = line.split("\t")
+        segments[file][name].append(int(number))
+    photos = {Path(photo.path).stem: photo for photo in searcher.store.page(limit=1000)}
+    hits, chance = [], []
+    for file, names in segments.items():
+        with Image.open(data / "masks" / file) as mask:
+            numbers = np.asarray(mask.convert("RGB")).astype(np.int64) @ np.array([1, 256, 65536])
+        for name, members in names.items():
+            area = np.isin(numbers, members)
+            if area.mean() < FILLS:
+                continue
+            word = re.sub("-(merged|other|stuff)", "", name).replace("-", " ").replace("playingfield", "playing field")
+            region_map = searcher.store.region_map(photos[Path(file).stem].id)
+            term = searcher.explain(f'"{word}"', region_map).terms[0]
+            row, col = (
+                (best + 0.5) / cells for best, cells in zip(term.best, (term.grid.rows, term.grid.cols), strict=True)
+            )
+            hits.append(area[int(row * area.shape[0]), int(col * area.shape[1])])
+            chance.append(area.mean())
+    print(f"hottest region on a thing or stuff: {100 * np.mean(hits):.0f} % of {len(hits)}")
+    print(f"  a random region: {100 * np.mean(chance):.0f} %")
+
+
+def trust(searcher: Searcher, boxes: dict[str, list[tuple[str, float, float, float, float]]]) -> None:
+    """Calibration on words and photos that confidence was not fitted on, and false alarms for what is not there."""
+    bundle, store = searcher.bundle, searcher.store
+    names = sorted({name for found in boxes.values() for name, *_ in found})
+    maps = store.region_maps(store.photo_ids().tolist())
+    photos = store.photos(maps.ids.tolist())
+    shown = [{name for name, *_ in boxes.get(Path(photos[i].path).name, ())} for i in maps.ids.tolist()]
+    labels = np.array([[name in found for name in names] for found in shown])
+    queries = bundle.queries(np.stack([bundle.words.vector(word) for word in (*names, *ABSENT)]))
+    scores, reference = pooled_scores(maps, queries, bundle.top_k), bundle.reference(queries)
+
+    rows = features(scores, reference)[:, : len(names)]
+    rng = np.random.default_rng(0)
+    p, y = [], []
+    for _ in range(REPEATS):
+        photo, word = rng.permutation(len(labels)), rng.permutation(len(names))
+        seen = np.ix_(photo[::2], word[::2])
+        weights = fit(rows[seen].reshape(-1, rows.shape[-1]), labels[seen].ravel().astype(np.float32)).weights
+        rest = np.ix_(photo[1::2], word[1::2])
+        p.append((1 / (1 + np.exp(-rows[rest] @ np.array(weights)))).ravel())
+        y.append(labels[rest].ravel())
+    p, y = np.concatenate(p), np.concatenate(y)
+    bins = [(p >= low) & (p < low + 0.1) for low in np.arange(0, 1, 0.1)]
+    error = sum(inside.sum() * abs(p[inside].mean() - y[inside].mean()) for inside in bins if inside.any()) / len(p)
+    print(f"expected calibration error, held-out words and photos: {error:.3f}")
+    for low in (0.1, 0.2, 0.5):
+        sure = p >= low
+        right, found = 100 * y[sure].mean(), 100 * y[sure].sum() / y.sum()
+        print(f"  confidence {low} or more: right in {right:.0f} %, finds {found:.0f} %")
+    absent = searcher.calibration.curves(reference).confidence(scores)[:, len(names) :]
+    for cut in (bundle.spec.min_confidence, 0.1, 0.2):
+        alarms = 100 * (absent >= cut).mean()
+        print(f"{len(ABSENT)} words for what is not there: {alarms:.1f} % of photos at {cut} or more")
 
 
 if __name__ == "__main__":
