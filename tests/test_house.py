@@ -33,3 +33,33 @@ def test_torch_is_not_loaded_by(module):
     heavy = "{'torch', 'timm', 'gensim', 'onnxruntime', 'scipy'}"
     result = run(sys.executable, "-c", f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))")
     assert result.stdout.strip() == "[]", result.stdout + result.stderr
+
+
+def test_every_setting_is_in_the_readme():
+    from engine.settings import Settings
+
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in Settings.model_fields if f"UNSEEN_{name.upper()}" not in readme] == []
+
+
+def test_every_command_has_an_example():
+    import click
+
+    from engine.cli import Commands
+
+    def leaves(command, path):
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                yield from leaves(command.get_command(context, name), (*path, name))
+        else:
+            yield " ".join(path), command
+
+    found = dict(leaves(Commands("unseen"), ()))
+    assert len(found) > 10
+    assert [name for name, command in found.items() if "Example" not in (command.help or "")] == []
+
+
+def test_every_page_of_the_docs_is_linked_from_the_readme():
+    readme = (ROOT / "README.md").read_text()
+    assert [page.name for page in (ROOT / "docs").glob("*.md") if f"docs/{page.name}" not in readme] == []
