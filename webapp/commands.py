@@ -43,7 +43,8 @@ def serve(host: str | None, port: int | None, library: Path | None, model: str |
     except (OSError, ValueError) as error:  # waitress says ValueError for a name that is no address
         raise _cannot_listen(error, settings.host, wanted) from None
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # that requests wait their turn is no news
-    signal.signal(signal.SIGTERM, _stop)
+    for wish in (signal.SIGTERM, signal.SIGINT):  # a shell may have started us with the latter ignored
+        signal.signal(wish, _stop)
     threading.Thread(target=app.extensions[EXTENSION].warm, daemon=True).start()
     if not is_loopback(settings.host):
         click.echo("Careful: anyone who can reach this machine can see the photos in the library.", err=True)
