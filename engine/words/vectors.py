@@ -171,7 +171,7 @@ def normalise(text: str) -> str:
 
 def foreign_script(word: str) -> str:
     """The script of the first letter that is not Latin, such as "Cyrillic"; empty where all are."""
-    names = (unicodedata.name(letter, "") for letter in word if letter.isalpha())
+    names = (unicodedata.name(letter, "unknown script") for letter in word if letter.isalpha())
     return next((name.split()[0].capitalize() for name in names if not name.startswith("LATIN")), "")
 
 

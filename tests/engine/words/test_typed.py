@@ -65,7 +65,7 @@ def test_an_unknown_word_brings_the_nearest_spellings(words, typo, meant):
 
 
 @pytest.mark.parametrize(
-    ("word", "script"), [("кошка", "Cyrillic"), ("猫", "Cjk"), ("قطة", "Arabic"), ("γάτα", "Greek")]
+    ("word", "script"), [("кошка", "Cyrillic"), ("猫", "Cjk"), ("𗀀", "Unknown"), ("قطة", "Arabic"), ("γάτα", "Greek")]
 )
 def test_another_script_is_named(words, word, script):
     with pytest.raises(UnknownWord, match=script):
