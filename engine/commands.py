@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.command(context_settings={"ignore_unknown_options": True})  # a query may begin with -word
 @click.argument("query", required=False)
 @click.option(
-    "--like", type=click.Path(path_type=Path), metavar="IMAGE", help="Find photos that show what this one shows."
+    "--like", type=click.Path(path_type=Path), metavar="IMAGE", help="Find photos that show what this image shows."
 )
 @click.option("--top", type=click.IntRange(min=0), default=20, show_default=True, help="How many photos; 0 means all.")
 @click.option(
@@ -43,21 +43,23 @@ def search(
     model: str | None,
     as_json: bool,
 ) -> None:
-    """Find photos by words; prints score and path, best first.
+    """Find photos by words, by an image, or by both; prints score and path, best first.
 
     \b
     Examples: unseen search giraffe
               unseen search '"traffic light" -car after:2023' --top 5
               unseen search --like holiday.jpg
+              unseen search --like holiday.jpg sunset
     """
-    if (query is None) == (like is None):
-        raise click.UsageError("Name either a QUERY or a photo with --like.")
+    if query is None and like is None:
+        raise click.UsageError("Name a QUERY, or an image with --like.")
     searcher = _searcher(library, model)
     order: Sort = "date" if sort == "date" else "relevance"
     if like is not None:
         from engine.search.similar import search_like
 
-        results = search_like(searcher, _look_at(searcher, like)[1], top)
+        seen = _look_at(searcher, like)[1]
+        results = search_like(searcher, seen, query or "", top=top, min_confidence=min_confidence, sort=order)
     else:
         results = searcher.search(query or "", top=top, min_confidence=min_confidence, sort=order)
     if as_json:
@@ -69,7 +71,7 @@ def search(
         _print_bytes(f"{hit.score:.4f}\t".encode() + os.fsencode(hit.photo.path))
     for info in results.terms:
         if info.did_you_mean:
-            click.echo(f"“{info.term}” is a rare word. Did you mean {', '.join(info.did_you_mean)}?", err=True)
+            click.echo(f"“{info.term}” is rare. Did you mean {', '.join(info.did_you_mean)}?", err=True)
     if not results.hits:
         click.echo("Nothing found. Try another word, or --min-confidence 0 to see the nearest photos.", err=True)
 

@@ -78,6 +78,10 @@ class UnreadablePhoto(PhotoError):
         super().__init__(f"Cannot read {path}: {self.reason}")
 
 
+class NotAPhoto(UnreadablePhoto):
+    """Data that is no image, or an image of a kind that is not read."""
+
+
 class UnreadFile(UnreadablePhoto):
     """A file that could not be read at all, which says nothing about its content: another time it may be."""
 
@@ -140,7 +144,7 @@ def open_picture(data: bytes, path: str, square: int, fit: int = thumbnails.SIDE
             format_ = {"MPO": "JPEG"}.get(image.format or "", image.format or "")
             return _decode(image, path, format_, square, fit)
     except UnidentifiedImageError:
-        raise UnreadablePhoto(path, "not an image this program can read") from None
+        raise NotAPhoto(path, "not an image this program can read") from None
     except UnreadablePhoto:
         raise
     except MemoryError:

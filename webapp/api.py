@@ -11,8 +11,9 @@ from pydantic import BaseModel
 
 from engine.library.status import status_of
 from engine.library.store import Photo
+from engine.photo import open_picture, squash
 from engine.search.explain import overlay
-from engine.search.searcher import Explanation
+from engine.search.searcher import Explanation, Results
 from engine.search.serialise import (
     Json,
     Urls,
@@ -22,7 +23,7 @@ from engine.search.serialise import (
     results_to_json,
     similar_to_json,
 )
-from engine.search.similar import Similar, similar_photos, similar_regions
+from engine.search.similar import Similar, search_like, similar_photos, similar_regions
 from webapp import pictures, schemas
 from webapp.errors import NotInLibrary
 from webapp.library import current, photo_of, searcher
@@ -63,6 +64,12 @@ def search(query: schemas.SearchArguments) -> Answer:
         filters=query.filters(),
     )
     return results_to_json(results, urls(), next_page(query, results.total))
+
+
+@api.post("/search", summary="Find photos by an image", responses=_answers(schemas.ResultsOut, 400, 413, 415))
+def search_by_image(form: schemas.ImageArguments) -> Answer:
+    """Photos that show what an image shows, and what the words say where there are any; the most alike come first."""
+    return results_to_json(like(form, form.top), urls())
 
 
 @api.get("/images", summary="List photos", responses=_answers(schemas.PhotosOut))
@@ -154,6 +161,23 @@ def next_page(query: schemas.Page, total: int) -> str | None:
         return None
     arguments = {name: value for name, value in request.args.items() if value} | {"cursor": query.cursor + query.top}
     return f"{request.script_root}{request.path}?{urlencode(arguments)}"
+
+
+def like(arguments: schemas.ImageArguments, top: int) -> Results:
+    """Photos like an image that was sent; raises UnreadablePhoto, UnknownWord or QueryError."""
+    found, encoder = searcher(), current().encoder()
+    picture = open_picture(arguments.image.read(), "the image", square=encoder.input_size)
+    ((_, class_scores),) = encoder.encode(squash(picture.image, encoder.input_size)[None])
+    return search_like(
+        found,
+        class_scores,
+        arguments.q,
+        top=top,
+        offset=arguments.cursor,
+        min_confidence=arguments.min_confidence,
+        sort=arguments.sort,
+        filters=arguments.filters(),
+    )
 
 
 def explain(photo_id: int, words: str) -> Explanation:

@@ -32,6 +32,7 @@ def serve(host: str | None, port: int | None, library: Path | None, model: str |
     from waitress.server import create_server
 
     from webapp import create_app
+    from webapp.errors import MAX_UPLOAD
     from webapp.library import EXTENSION
     from webapp.security import is_loopback
 
@@ -39,7 +40,14 @@ def serve(host: str | None, port: int | None, library: Path | None, model: str |
     wanted = settings.port if port is None else port
     app = create_app(settings)
     try:
-        server = create_server(app, host=settings.host.strip("[]"), port=wanted, threads=THREADS, ident=None)
+        server = create_server(
+            app,
+            host=settings.host.strip("[]"),
+            port=wanted,
+            threads=THREADS,
+            ident=None,
+            max_request_body_size=2 * MAX_UPLOAD,  # what is a little too large is refused in words, by the app
+        )
     except (OSError, ValueError) as error:  # waitress says ValueError for a name that is no address
         raise _cannot_listen(error, settings.host, wanted) from None
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # that requests wait their turn is no news

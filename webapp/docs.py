@@ -12,11 +12,20 @@ def document() -> dict[str, Any]:
     spec: dict[str, Any] = cast(OpenAPI, current_app).api_doc
     for operations in spec["paths"].values():
         for operation in operations.values():
-            if "parameters" not in operation:
+            if "parameters" not in operation and "requestBody" not in operation:
                 operation["responses"].pop("422", None)  # without arguments, none can be wrong
     return spec
 
 
 def page() -> ResponseReturnValue:
     """Every call with its arguments as a form."""
-    return render_template("docs.html", spec=document())
+    spec = document()
+
+    def fields_of(operation: dict[str, Any]) -> dict[str, Any]:
+        """The fields of the form that a call takes, by name."""
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            name = content["schema"]["$ref"].rsplit("/", 1)[1]
+            return cast(dict[str, Any], spec["components"]["schemas"][name]["properties"])
+        return {}
+
+    return render_template("docs.html", spec=spec, fields_of=fields_of)

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Flask, Response, current_app, json, render_template, request
 from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
-from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
 
 from engine.errors import (
     BundleError,
@@ -18,7 +18,10 @@ from engine.errors import (
     UnseenError,
     WrongBundle,
 )
+from engine.photo import NotAPhoto, UnreadablePhoto
 from engine.search.serialise import readable
+
+MAX_UPLOAD = 64 << 20  # bytes
 
 
 class NotInLibrary(UnseenError):
@@ -32,6 +35,13 @@ class FileGone(UnseenError):
     """The library knows the photo, but its file cannot be read any more."""
 
 
+class TooLarge(UnseenError):
+    """More was sent than is taken."""
+
+    def __init__(self) -> None:
+        super().__init__(f"The image is larger than {MAX_UPLOAD >> 20} MB", "Send a smaller copy")
+
+
 # The first class that fits says the status and the last part of the problem's type.
 STATUS: tuple[tuple[type[UnseenError], int, str], ...] = (
     (NotInLibrary, 404, "no-photo"),
@@ -39,6 +49,9 @@ STATUS: tuple[tuple[type[UnseenError], int, str], ...] = (
     (EmptyQuery, 400, "empty-query"),
     (UnknownWord, 422, "unknown-word"),
     (QueryError, 400, "malformed-query"),
+    (TooLarge, 413, "too-large"),
+    (NotAPhoto, 415, "not-a-photo"),
+    (UnreadablePhoto, 422, "unreadable-photo"),
     (LibraryNotFound, 503, "no-library"),
     (WrongBundle, 409, "wrong-bundle"),
     (LibraryError, 503, "library"),
@@ -49,7 +62,9 @@ STATUS: tuple[tuple[type[UnseenError], int, str], ...] = (
 
 def register(app: Flask) -> None:
     """Answer every error of `app`."""
+    app.config["MAX_CONTENT_LENGTH"] = MAX_UPLOAD
     app.register_error_handler(UnseenError, _known)
+    app.register_error_handler(RequestEntityTooLarge, lambda _: _known(TooLarge()))
     app.register_error_handler(ValidationError, _invalid)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _unforeseen)

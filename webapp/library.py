@@ -7,6 +7,7 @@ photo is indexed, and a library may be deleted and made anew under a running ser
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flask import current_app
 
@@ -16,6 +17,9 @@ from engine.search.searcher import Searcher, open_searcher
 from engine.settings import Settings
 from webapp.errors import NotInLibrary
 from webapp.tag_counts import TagCounts
+
+if TYPE_CHECKING:
+    from engine.model.encoder import RegionEncoder
 
 EXTENSION = "unseen"
 LARGEST = 2**63 - 1  # what SQLite keeps in an integer
@@ -30,6 +34,8 @@ class Library:
         self._lock = threading.Lock()
         self._searcher: Searcher | None = None
         self._identity: tuple[int, int] | None = None
+        self._encoding = threading.Lock()
+        self._encoder: RegionEncoder | None = None
 
     @property
     def folder(self) -> Path:
@@ -49,6 +55,16 @@ class Library:
                 self._searcher = open_searcher(self.folder, model, self.settings.cache)
                 self._identity = identity
             return self._searcher
+
+    def encoder(self) -> "RegionEncoder":
+        """The encoder of the library's bundle, kept from the first image on; raises as `searcher` does."""
+        from engine.model.encoder import RegionEncoder
+
+        bundle = self.searcher().bundle
+        with self._encoding:
+            if self._encoder is None or self._encoder.bundle.fingerprint != bundle.fingerprint:
+                self._encoder = RegionEncoder.open(bundle)
+            return self._encoder
 
     def warm(self) -> None:
         """Read what a query needs, so that the first one does not wait; what is wrong is said to who asks."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from flask import Blueprint, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import Field
 
@@ -17,7 +17,7 @@ from engine.search.serialise import explanation_to_json, readable, rfc3339, vers
 from webapp import api, docs
 from webapp.errors import status_of
 from webapp.library import current, photo_of, searcher
-from webapp.schemas import Region, SearchArguments, cell_of
+from webapp.schemas import ImageArguments, Region, SearchArguments, cell_of
 
 PAGE = 60  # photos
 SIMILAR = 12
@@ -38,7 +38,7 @@ class Shown:
     """A photo in a grid; `hit` is set where it was found by a query."""
 
     photo: Photo
-    at: int
+    at: int | None  # None where the order cannot be had again from an address
     hit: Hit | None = None
 
 
@@ -55,11 +55,23 @@ def home() -> ResponseReturnValue:
     try:
         results = _results(arguments, PAGE, arguments.cursor)
     except UnseenError as error:
-        status, _ = status_of(error)
-        corrections = _corrections(arguments.q, error) if isinstance(error, UnknownWord) else []
-        return _search_page(arguments, error=error, corrections=corrections), status
+        return _failed(arguments, error)
     shown = [Shown(hit.photo, hit.rank, hit) for hit in results.hits]
     return _search_page(arguments, results=results, shown=shown, total=results.total)
+
+
+@pages.post("/")
+def home_like() -> ResponseReturnValue:
+    """Photos like an image that is sent."""
+    if not request.files.get("image"):
+        return redirect(url_for(".home", q=request.form.get("q") or None), 303)
+    arguments = ImageArguments.model_validate(None)
+    try:
+        results = api.like(arguments, PAGE)
+    except UnseenError as error:
+        return _failed(arguments, error)
+    shown = [Shown(hit.photo, None, hit) for hit in results.hits]
+    return _search_page(arguments, results=results, shown=shown, total=len(shown), like=arguments.image.filename)
 
 
 @pages.get("/photo/<int:photo_id>")
@@ -80,7 +92,7 @@ def photo(photo_id: int) -> ResponseReturnValue:
         photo=shown,
         place=place,
         error=error,
-        corrections=_corrections(place.q, error) if isinstance(error, UnknownWord) else [],
+        corrections=_instead(place.q, error.word, error.suggestions) if isinstance(error, UnknownWord) else [],
         explanation=explanation,
         heatmap=explanation_to_json(explanation) if explanation else None,
         tags=searcher().tags_of(photo_id, api.TAGS),
@@ -145,7 +157,7 @@ pages.add_app_template_filter(zip)
 @pages.app_context_processor
 def helpers() -> dict[str, Any]:
     """What every template may call."""
-    return {"urls": api.urls(), "photo_link": _photo_link, "kept": _kept}
+    return {"urls": api.urls(), "photo_link": _photo_link, "kept": _kept, "instead": _instead}
 
 
 def _browse(arguments: SearchArguments) -> ResponseReturnValue:
@@ -156,6 +168,12 @@ def _browse(arguments: SearchArguments) -> ResponseReturnValue:
     return _search_page(arguments, shown=shown, total=total)
 
 
+def _failed(arguments: SearchArguments, error: UnseenError) -> ResponseReturnValue:
+    status, _ = status_of(error)
+    corrections = _instead(arguments.q, error.word, error.suggestions) if isinstance(error, UnknownWord) else []
+    return _search_page(arguments, error=error, corrections=corrections), status
+
+
 def _search_page(
     arguments: SearchArguments,
     *,
@@ -164,6 +182,7 @@ def _search_page(
     results: Results | None = None,
     error: UnseenError | None = None,
     corrections: Sequence[tuple[str, str]] = (),
+    like: str | None = None,
 ) -> str:
     end = arguments.cursor + PAGE
     more = url_for(".home", **_kept(arguments), cursor=end) if end < total else None
@@ -176,6 +195,7 @@ def _search_page(
         results=results,
         error=error,
         corrections=corrections,
+        like=like,
         more=more,
         cut=default_cut if arguments.min_confidence is None else arguments.min_confidence,
         default_cut=default_cut,
@@ -226,15 +246,15 @@ def _box_of(cell: tuple[int, int]) -> tuple[float, ...]:
 def _kept(arguments: SearchArguments) -> dict[str, Any]:
     """What of a query's arguments a link carries on: those that were given."""
     names = ("q", "sort", "min_confidence", "folder", "camera", "after", "before")
-    return {name: request.args[name] for name in names if name in arguments.model_fields_set and request.args[name]}
+    return {name: request.values[name] for name in names if name in arguments.model_fields_set and request.values[name]}
 
 
 def _photo_link(shown: Shown, arguments: SearchArguments) -> str:
     return url_for("pages.photo", photo_id=shown.photo.id, **_kept(arguments), at=shown.at)
 
 
-def _corrections(text: str, error: UnknownWord) -> list[tuple[str, str]]:
-    """Each suggested spelling, and the query with it in the unknown word's place."""
-    unknown = re.search(re.escape(error.word), text, re.IGNORECASE)
-    before, after = (text[: unknown.start()], text[unknown.end() :]) if unknown else ("", "")
-    return [(word, before + word + after) for word in error.suggestions]
+def _instead(text: str, typed: str, suggestions: Sequence[str]) -> list[tuple[str, str]]:
+    """Each suggested spelling, and the query with it in the place of what was typed."""
+    found = re.search(rf"(?<!\w){re.escape(typed)}(?!\w)", text, re.IGNORECASE)
+    before, after = (text[: found.start()], text[found.end() :]) if found else ("", "")
+    return [(word, before + word + after) for word in suggestions]

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
+from flask import request
+from flask_openapi3.models.file import FileStorage
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from engine.words.query import Filters, parse_time
@@ -68,6 +70,18 @@ class SearchArguments(Where):
     min_confidence: float | None = Field(None, ge=0, le=1, description="cut-off; the model's own where not given")
 
 
+class ImageArguments(SearchArguments):
+    """An image, and what is asked for beside it."""
+
+    image: FileStorage = Field(description="a photo of any kind that can be indexed; it is looked at and not kept")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_sent(cls, _: object) -> dict[str, Any]:
+        """The fields as they came: flask-openapi3 reads them as JSON, and a phrase would lose its quotes."""
+        return {**request.form.to_dict(), "image": request.files.get("image") or ""}
+
+
 class ListArguments(Where):
     """A page of the library."""
 
@@ -118,6 +132,7 @@ class QueryOut(BaseModel):
 
     text: str
     terms: list[TermOut]
+    like: bool = Field(description="whether an image was asked with")
 
 
 class HitOut(BaseModel):
@@ -126,11 +141,11 @@ class HitOut(BaseModel):
     rank: int
     id: int
     path: str
-    score: float = Field(description="the model's own score: mean of the top-k region scores")
+    score: float = Field(description="the model's own score, of several terms a soft “and”; likeness to an image")
     confidence: float = Field(description="0…1, comparable between queries")
     box: Box = Field(description="x, y, width, height of the best region, in fractions of the upright photo")
     thumbnail_url: str
-    heatmap_url: str
+    heatmap_url: str | None = Field(description="null where no word was asked for")
     taken_at: datetime | None
     duplicates: list[int]
 
@@ -188,6 +203,8 @@ class TermMapOut(BaseModel):
 
     term: str
     weight: float = Field(description="negative for an excluded term")
+    score: float = Field(description="the model's own score of the photo for this term")
+    confidence: float = Field(description="that the photo shows this term, also where it is excluded")
     scores: list[list[float]] = Field(description="region scores, row by row from the top left")
     box: Box
     heat: list[list[float]] = Field(description="0…1 for drawing; 0 where a region scores like any background")

@@ -25,9 +25,13 @@ class ScoredQuery:
     weights: Array
     curves: Curves
 
+    @property
+    def _plain(self) -> bool:
+        return len(self.weights) == 1 and self.weights[0] > 0
+
     def combine(self, term_scores: Array) -> Array:
         """Pooled scores of terms (…, T) → score of the query (…)."""
-        if len(self.weights) == 1:
+        if self._plain:
             return term_scores[..., 0]
         logit = self.curves.logit(term_scores)
         weights = self.weights * len(self.weights) / np.abs(self.weights).sum()
@@ -37,7 +41,7 @@ class ScoredQuery:
 
     def confidence(self, term_scores: Array) -> Array:
         """Pooled scores of terms (…, T) → confidence (…): that of the term, or of all terms at once."""
-        if len(self.weights) == 1:
+        if self._plain:
             return self.curves.confidence(term_scores)[..., 0]
         return np.exp(self.combine(term_scores))
 

@@ -68,14 +68,17 @@ class Results:
     total: int
     exact: bool
     took_ms: float
+    like: bool = False  # whether an image was asked with
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Where in a photo the terms of a query were found; `infos` says of each term what became of it."""
+    """Where in a photo the terms of a query were found, and how sure each of them and the whole query is."""
 
     terms: list[TermMap]
-    infos: list[TermInfo]
+    infos: list[TermInfo]  # what became of each term
+    term_scores: list[float]  # the model's own
+    term_confidence: list[float]  # that the photo shows the term, also where it is excluded
     score: float
     confidence: float
 
@@ -86,6 +89,16 @@ class Tag:
 
     tag: str
     confidence: float
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Photos that were scored for a query: ids, scores and confidence (N,), and whether the best are among them."""
+
+    ids: NDArray[np.int64]
+    scores: Array
+    confidence: Array
+    exact: bool
 
 
 @dataclass(frozen=True)
@@ -150,28 +163,37 @@ class Searcher:
         """
         started = time.perf_counter()
         prepared = self.prepare(text)
-        filters = _both(prepared.query.filters, filters)
+        filters = both(prepared.query.filters, filters)
         if min_confidence is None:
             min_confidence = self.bundle.spec.min_confidence if top else 0.0
-        ids, term_scores, exact = self._scores(
-            prepared.scored, offset + top if top and sort == "relevance" else 0, filters
-        )
-        scores = prepared.scored.combine(term_scores)
-        confidence = prepared.scored.confidence(term_scores)
-        order = np.lexsort((ids, -scores))
-        order = order[confidence[order] >= min_confidence]
+        wanted = offset + top + 1 if top and sort == "relevance" else 0  # one more tells whether there is a next page
+        ids, term_scores, exact = self._scores(prepared.scored, wanted, filters)
+        combined = prepared.scored.combine(term_scores), prepared.scored.confidence(term_scores)
+        results = self.page(prepared, Scored(ids, *combined, exact), top, offset, min_confidence, sort)
+        return replace(results, took_ms=(time.perf_counter() - started) * 1000)
+
+    def page(
+        self, prepared: _Prepared, scored: Scored, top: int, offset: int, min_confidence: float, sort: Sort
+    ) -> Results:
+        """The photos of a page, of all that were scored, in order; it is for the caller to say how long it took."""
+        ids = scored.ids
+        order = np.lexsort((ids, -scored.scores))
+        order = order[scored.confidence[order] >= min_confidence]
         if sort == "date":
             taken = self._dates(ids[order])
             order = order[np.lexsort((ids[order], -taken))]
         page = order[offset:] if top == 0 else order[offset : offset + top]
-        hits = self._hits(prepared, ids[page], scores[page], confidence[page], offset)
-        took = (time.perf_counter() - started) * 1000
-        return Results(prepared.query, self._term_infos(prepared), hits, len(order), exact, took)
+        hits = self._hits(prepared, ids[page], scored.scores[page], scored.confidence[page], offset)
+        return Results(prepared.query, self._term_infos(prepared), hits, len(order), scored.exact, 0.0)
 
-    def prepare(self, text: str) -> _Prepared:
-        """Parse a query and find the vectors of its terms; raises EmptyQuery, UnknownWord or QueryError."""
-        query = parse(text, self.bundle.is_compound)
-        vectors = np.stack([self.bundle.words.vector(term.text) for term in query.terms])
+    def prepare(self, text: str, *, beside_image: bool = False) -> _Prepared:
+        """Parse a query and find the vectors of its terms; raises EmptyQuery, UnknownWord or QueryError.
+
+        Beside an image no word is needed, and there may be no term at all.
+        """
+        query = parse(text, self.bundle.is_compound, beside_image=beside_image)
+        vectors = np.array([self.bundle.words.vector(term.text) for term in query.terms], np.float32)
+        vectors = vectors.reshape(-1, self.bundle.words.dim)
         queries = self.bundle.queries(vectors)
         curves = self.calibration.curves(self.bundle.reference(queries))
         scored = ScoredQuery(queries, np.array([term.weight for term in query.terms], np.float32), curves)
@@ -226,11 +248,11 @@ class Searcher:
         ]
 
     def _boxes(self, prepared: _Prepared, ids: NDArray[np.int64]) -> dict[int, Box]:
-        """The box of the heaviest term in each photo."""
-        heaviest = int(prepared.scored.weights.argmax())
+        """The box of the heaviest term in each photo; the whole of it where nothing is looked for by words."""
         maps = self.store.region_maps(ids.tolist())
-        if not len(maps):
-            return {}
+        if not len(maps) or not (prepared.scored.weights > 0).any():
+            return dict.fromkeys(maps.ids.tolist(), (0.0, 0.0, 1.0, 1.0))
+        heaviest = int(prepared.scored.weights.argmax())
         scores = region_scores(maps.codes, prepared.scored.queries[heaviest : heaviest + 1])[:, 0]
         background = float(prepared.region_mean[heaviest])
         return {
@@ -269,8 +291,14 @@ class Searcher:
         ]
         single = RegionMaps.of([(0, region_map)])
         pooled = pooled_scores(single, prepared.scored.queries, self.bundle.top_k)
-        score, confidence = prepared.scored.combine(pooled)[0], prepared.scored.confidence(pooled)[0]
-        return Explanation(maps, self._term_infos(prepared), float(score), float(confidence))
+        return Explanation(
+            maps,
+            self._term_infos(prepared),
+            pooled[0].tolist(),
+            prepared.scored.curves.confidence(pooled)[0].tolist(),
+            float(prepared.scored.combine(pooled)[0]),
+            float(prepared.scored.confidence(pooled)[0]),
+        )
 
     def tags(self, class_scores: NDArray[np.floating], top: int = 10, min_confidence: float = 0.0) -> list[Tag]:
         """The labels a photo most likely shows, from its class scores (labels,), best first."""
@@ -295,7 +323,7 @@ class Searcher:
         return list(dict.fromkeys([*labels[:limit], *words]))[:limit]
 
 
-def _both(typed: Filters, given: Filters | None) -> Filters:
+def both(typed: Filters, given: Filters | None) -> Filters:
     """The filters typed in a query, with those given beside it on top."""
     values = {name: value for name, value in vars(given).items() if value is not None} if given else {}
     return replace(typed, **values)

@@ -39,11 +39,15 @@ def results_to_json(results: Results, urls: Urls | None = None, next_page: str |
     """The object of `GET /search`."""
     urls = urls or Urls()
     return {
-        "query": {"text": results.query.text, "terms": [_term(term) for term in results.terms]},
+        "query": {
+            "text": results.query.text,
+            "terms": [_term(term) for term in results.terms],
+            "like": results.like,
+        },
         "took_ms": round(results.took_ms, 2),
         "exact": results.exact,
         "total": results.total,
-        "items": [_hit(hit, results.query.text, urls) for hit in results.hits],
+        "items": [_hit(hit, results, urls) for hit in results.hits],
         "next": next_page,
     }
 
@@ -51,9 +55,10 @@ def results_to_json(results: Results, urls: Urls | None = None, next_page: str |
 def explanation_to_json(explanation: Explanation) -> Json:
     """The object of `GET /images/{id}/heatmap`: scores and heat row by row from the top left."""
     grid = explanation.terms[0].grid
+    terms = zip(explanation.terms, explanation.infos, explanation.term_scores, explanation.term_confidence, strict=True)
     return {
         "grid": {"rows": grid.rows, "cols": grid.cols},
-        "terms": [_term_map(term, info) for term, info in zip(explanation.terms, explanation.infos, strict=True)],
+        "terms": [_term_map(*term) for term in terms],
         "score": explanation.score,
         "confidence": explanation.confidence,
     }
@@ -112,7 +117,8 @@ def _term(info: TermInfo) -> Json:
     }
 
 
-def _hit(hit: Hit, query: str, urls: Urls) -> Json:
+def _hit(hit: Hit, results: Results, urls: Urls) -> Json:
+    query, wanted = results.query.text, any(term.weight > 0 for term in results.query.terms)
     return {
         "rank": hit.rank,
         "id": hit.photo.id,
@@ -121,16 +127,18 @@ def _hit(hit: Hit, query: str, urls: Urls) -> Json:
         "confidence": hit.confidence,
         "box": list(hit.box),
         "thumbnail_url": urls.thumbnail(hit.photo),
-        "heatmap_url": urls.photo(hit.photo.id, "heatmap", q=query),
+        "heatmap_url": urls.photo(hit.photo.id, "heatmap", q=query) if wanted else None,
         "taken_at": rfc3339(hit.photo.taken_at),
         "duplicates": [],
     }
 
 
-def _term_map(term: TermMap, info: TermInfo) -> Json:
+def _term_map(term: TermMap, info: TermInfo, score: float, confidence: float) -> Json:
     return {
         "term": term.term,
         "weight": info.weight,
+        "score": score,
+        "confidence": confidence,
         "scores": term.scores.tolist(),
         "box": list(term.box),
         "heat": [[round(value, 4) for value in row] for row in term.heat.tolist()],

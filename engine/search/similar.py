@@ -3,22 +3,25 @@
 Whole photos are compared by their class scores (what they show), regions by their vectors (what is in that place). Both
 measures are cosines. The vector index proposes by inner product where the library is large; what it proposes is then
 measured exactly.
+
+A search by an image is the same, with words beside it if there are any: then a photo's confidence is the product of its
+likeness and of that of the words, so it has to be like the image and to show what is asked for.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import QueryError
 from engine.library.indexes import unit_rows
-from engine.library.region_map import Array
+from engine.library.region_map import Array, pooled_scores
 from engine.library.store import Photo
 from engine.library.vector_index import VectorIndex, photos_of
-from engine.search.searcher import SCAN_BELOW, Hit, Results, Searcher
-from engine.words.query import Query
+from engine.search.searcher import SCAN_BELOW, Results, Scored, Searcher, Sort, both
+from engine.words.query import Filters
 
 Ids = NDArray[np.int64]
 
@@ -36,28 +39,52 @@ class Similar:
 def similar_photos(searcher: Searcher, photo_id: int, top: int = 24) -> list[Similar]:
     """The photos whose class scores point the same way, most similar first, without the photo itself."""
     _, scores = searcher.store.class_scores([photo_id])
-    return _alike(searcher, scores[0], photo_id, top) if len(scores) else []
+    return _ranked(searcher, photo_id, *_alike(searcher, scores[0], Filters()), top) if len(scores) else []
 
 
-def search_like(searcher: Searcher, class_scores: NDArray[np.floating], top: int = 50) -> Results:
-    """The photos that show what a picture shows, given its class scores (labels,), as the results of a search.
+def search_like(
+    searcher: Searcher,
+    class_scores: NDArray[np.floating],
+    text: str = "",
+    *,
+    top: int = 50,
+    offset: int = 0,
+    min_confidence: float | None = None,
+    sort: Sort = "relevance",
+    filters: Filters | None = None,
+) -> Results:
+    """The photos that show what an image shows, given its class scores (labels,), and what the words of `text` say.
 
-    The score is the cosine of the class scores, the confidence that cosine where it is positive. `top` 0 means all.
+    A photo's likeness is the cosine of its class scores with those. Without words it is the score; its positive part is
+    the confidence. With words, both are the product of that confidence and the confidence of the words. `top` 0 means
+    all; without `min_confidence` there is no cut-off. Raises UnknownWord or QueryError.
     """
     started = time.perf_counter()
-    whole = (0.0, 0.0, 1.0, 1.0)
-    found = _alike(searcher, class_scores, None, top or searcher.store.count())
-    hits = [Hit(rank, one.photo, one.similarity, max(one.similarity, 0.0), whole) for rank, one in enumerate(found, 1)]
-    exact = searcher.store.count() <= SCAN_BELOW
-    return Results(Query("", ()), [], hits, searcher.store.count(), exact, (time.perf_counter() - started) * 1000)
+    prepared = searcher.prepare(text, beside_image=True)
+    filters = both(prepared.query.filters, filters)
+    ids, scores = _alike(searcher, class_scores, filters)
+    confidence = np.clip(scores, 0, 1)
+    if prepared.query.terms:
+        maps = searcher.store.region_maps(ids.tolist())
+        pooled = pooled_scores(maps, prepared.scored.queries, searcher.bundle.top_k)
+        ids, kept, of_maps = np.intersect1d(ids, maps.ids, return_indices=True)  # not removed in between
+        scores = confidence = confidence[kept] * prepared.scored.confidence(pooled[of_maps])
+    exact = bool(filters) or searcher.store.count() <= SCAN_BELOW
+    scored = Scored(ids, scores, confidence, exact)
+    results = searcher.page(prepared, scored, top, offset, min_confidence or 0.0, sort)
+    return replace(results, took_ms=(time.perf_counter() - started) * 1000, like=True)
 
 
-def _alike(searcher: Searcher, class_scores: NDArray[np.floating], but: int | None, top: int) -> list[Similar]:
-    indexes = searcher.indexes()
-    query = unit_rows(class_scores[None])
-    ids = _proposed(searcher, indexes.classes if indexes else None, query, np.asarray)
+def _alike(searcher: Searcher, class_scores: NDArray[np.floating], filters: Filters) -> tuple[Ids, Array]:
+    """Ids of photos that pass the filters, and the cosines (N,) of their class scores with these (labels,)."""
+    query = unit_rows(class_scores[None].astype(np.float32))
+    if filters:
+        ids = searcher.store.photo_ids(filters)
+    else:
+        indexes = searcher.indexes()
+        ids = _proposed(searcher, indexes.classes if indexes else None, query, np.asarray)
     ids, scores = searcher.store.class_scores(ids.tolist())
-    return _ranked(searcher, but, ids, unit_rows(scores) @ query[0], top)
+    return ids, unit_rows(scores) @ query[0] if len(ids) else np.zeros(0, np.float32)
 
 
 def similar_regions(searcher: Searcher, photo_id: int, row: int, col: int, top: int = 24) -> list[Similar]:

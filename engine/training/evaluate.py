@@ -104,7 +104,8 @@ class Evaluation:
     def table(self) -> str:
         """The rows for people, in percent, with those of others below."""
         ks = list(self.rows[0].at)
-        head = ["", "mAP", "weighted", *(f"{name}@{k}" for k in ks for name in ("F1", "P", "R")), f"P@{FIRST_PAGE}"]
+        at_k = [f"{name}@{k}" for k in ks for name in ("F1", "P", "R")]
+        head = ["", "mAP", "weighted", *at_k, f"P@{FIRST_PAGE} of a tag"]
         lines = [head]
         for row in self.rows:
             at = [value for k in ks for value in (row.at[k].f1, row.at[k].precision, row.at[k].recall)]

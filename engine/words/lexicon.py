@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from engine.errors import UnknownWord, WordsError
 from engine.words.sorted_words import SortedWords
+from engine.words.spelling import other_spellings
 from engine.words.vectors import Array, WordVectors, normalise, unit
 
 FILE = "lexicon.safetensors"
@@ -51,10 +52,14 @@ class LexiconTable:
         }
         save_file(parts, path)
 
+    def __getitem__(self, index: int) -> Array:
+        """The unit vector (d,) of an entry, by its place."""
+        return unit(self.codes[index] * self.scale)
+
     def row(self, entry: str) -> Array | None:
         """The unit vector (d,) of an entry, or None."""
         index = self.entries.find(entry)
-        return None if index is None else unit(self.codes[index] * self.scale)
+        return None if index is None else self[index]
 
 
 class Lexicon(WordVectors):
@@ -65,6 +70,9 @@ class Lexicon(WordVectors):
         self._behind = behind
         self._table = table
 
+    def __contains__(self, word: str) -> bool:
+        return word in self._behind or self._entry(word) is not None
+
     @property
     def dim(self) -> int:
         """d, numbers in a vector."""
@@ -74,27 +82,43 @@ class Lexicon(WordVectors):
         """The unit vector (d,) of a word or phrase: its own entry, or the mean of its words' unit vectors."""
         whole = normalise(phrase)
         words = self.split(phrase)
-        for spelling in (whole, whole.replace("-", " "), *(join.join(words) for join in (" ", "-", ""))):
-            entry = self._table.row(spelling)
+        spellings = (whole, whole.replace("-", " "), *(join.join(words) for join in (" ", "-", "")))
+        for entry in (*map(self._table.entries.find, spellings), *map(self._entry, spellings)):
             if entry is not None:
-                return entry
+                return self._table[entry]
         if not words:
             raise UnknownWord(phrase.strip(), [])
         return unit(np.mean([self.word_vector(word) for word in words], axis=0, dtype=np.float32))
 
     def word_vector(self, word: str) -> Array:
         """The unit vector (d,) of one word; raises UnknownWord."""
-        entry = self._table.row(word)
-        return unit(self._behind.word_vector(word) @ self._table.from_words) if entry is None else entry
+        entry = self._entry(word)
+        return unit(self._behind.word_vector(word) @ self._table.from_words) if entry is None else self._table[entry]
 
     def knows(self, phrase: str) -> bool:
         """Whether a phrase is an entry, or every word of it has a vector."""
-        return self._table.entries.find(normalise(phrase)) is not None or super().knows(phrase)
+        return super().knows(phrase) or self._entry(normalise(phrase)) is not None
 
     def is_common(self, word: str) -> bool:
         """Whether a word is an entry, or frequent."""
-        return self._table.entries.find(normalise(word)) is not None or super().is_common(word)
+        return super().is_common(word) or self._entry(normalise(word)) is not None
 
     def is_phrase(self, text: str) -> bool:
         """Whether several words are an entry of their own, one concept."""
-        return " " in text and self._table.entries.find(text) is not None
+        return " " in text and self._entry(text) is not None
+
+    def _known_form(self, token: str) -> str | None:
+        return token if token in self else self._behind._known_form(token)
+
+    def _entry(self, text: str) -> int | None:
+        """The place of an entry in the table, also by another spelling, or written as one word ("trafficlight")."""
+        find = self._table.entries.find
+        for spelling in (text, *other_spellings(text)):
+            entry = find(spelling)
+            if entry is not None:
+                return entry
+        if not text.isalpha():
+            return None
+        halves = ((text[:i], text[i:]) for i in range(1, len(text)))
+        pairs = (find(join.join(half)) for half in halves for join in (" ", "-"))
+        return next((entry for entry in pairs if entry is not None), None)

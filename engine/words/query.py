@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from engine.errors import EmptyQuery, QueryError
+from engine.words.spelling import bare
 from engine.words.vectors import STOP_WORDS, normalise
 
 MAX_LENGTH = 1000
@@ -53,10 +54,11 @@ class Query:
     filters: Filters = field(default_factory=Filters)
 
 
-def parse(text: str, is_compound: Callable[[str], bool] = lambda _: False) -> Query:
+def parse(text: str, is_compound: Callable[[str], bool] = lambda _: False, *, beside_image: bool = False) -> Query:
     """Read a query. Neighbouring words that `is_compound` knows ("traffic light") become one term.
 
-    Raises EmptyQuery where no word is asked for, and QueryError for a malformed weight, date or length.
+    Raises EmptyQuery where no word is asked for, unless there is an image to ask with, and QueryError for a malformed
+    weight, date or length.
     """
     if len(text) > MAX_LENGTH:
         raise QueryError(f"The query has {len(text)} characters", f"At most {MAX_LENGTH} are read")
@@ -69,24 +71,28 @@ def parse(text: str, is_compound: Callable[[str], bool] = lambda _: False) -> Qu
         run.clear()
 
     for item in _ITEM.finditer(text):
-        words = normalise(item["quoted"] if item["quoted"] is not None else item["plain"])
+        typed = item["quoted"] if item["quoted"] is not None else item["plain"]
+        words = bare(normalise(typed))
         if not any(character.isalnum() for character in words):
             continue
         if item["filter"]:
-            filters[item["filter"]] = (item["quoted"] if item["quoted"] is not None else item["plain"]).strip()
+            filters[item["filter"]] = typed.strip()
             continue
         plain = item["quoted"] is None and not item["minus"] and item["weight"] is None
         if plain:
-            run.append(words)
+            run.extend(filter(None, map(bare, re.split("[,;]", words))))
             continue
         flush()
         weight = _weight(item["weight"]) if item["weight"] is not None else 1.0
         terms.append(Term(words, -weight if item["minus"] else weight))
     flush()
     terms = _without_stop_words(terms)
-    if not any(term.weight > 0 for term in terms):
-        hint = "Add a word to look for" if terms else "Type a word, such as: lighthouse"
-        raise EmptyQuery("The query holds only words to leave out" if terms else "The query is empty", hint)
+    if not beside_image and not any(term.weight > 0 for term in terms):
+        if terms:
+            raise EmptyQuery("The query holds only words to leave out", "Add a word to look for")
+        typed = text.strip()[:40]
+        message = f"“{typed}” holds no word to look for" if typed else "The query is empty"
+        raise EmptyQuery(message, "Type a word, such as: lighthouse")
     if len(terms) > MAX_TERMS:
         raise QueryError(f"The query has {len(terms)} terms", f"At most {MAX_TERMS} are searched at once")
     return Query(text, tuple(terms), _filters(filters))

@@ -8,6 +8,7 @@ cold start.
 import gzip
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 import unicodedata
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from engine.errors import UnknownWord, WordsError
 from engine.words.sorted_words import SortedWords
+from engine.words.spelling import bare, foreign_script, other_spellings, sound
 
 if TYPE_CHECKING:
     from gensim.models import KeyedVectors
@@ -97,18 +99,33 @@ class WordVectors:
         index = self._words.find(normalise(word))
         return index is not None and int(self.rank[index]) < FREQUENT
 
-    def did_you_mean(self, phrase: str, limit: int = 5) -> list[str]:
-        """Far more frequent words that are spelt almost like a rare one of `phrase`; empty without doubt."""
+    def did_you_mean(self, phrase: str, limit: int = 3) -> list[str]:
+        """`phrase` with a far more frequent word in the place of a rare one that looks like a typo of it, best first.
+
+        Empty where there is no doubt. The rare word may be meant all the same, so this asks and does not decide.
+        """
+        if self.is_common(phrase):
+            return []
         for word in self.split(phrase):
             index = self._words.find(word)
             if index is None or self.is_common(word):
                 continue
-            edits, times = (2, 10) if len(word) > 5 else (1, 10)
-            near = self._near(word, edits)
-            better = [i for i in near if self.rank[i] * times <= self.rank[index] and self.words[i].isalpha()]
+            better = self._corrections(word, int(self.rank[index]))
             if better:
-                return [self.words[i] for i in better[:limit]]
+                return [normalise(phrase).replace(word, other) for other in better[:limit]]
         return []
+
+    def _corrections(self, word: str, rank: int) -> list[str]:
+        """Words at least twice as frequent that sound the same; else those ten times as frequent, one edit away."""
+        from rapidfuzz.distance import OSA
+
+        near = [i for i in self._near(word, 2 if len(word) > 5 else 1) if self.words[i].isalpha()]
+        alike = [self.words[i] for i in near if self.rank[i] * 2 <= rank and sound(self.words[i]) == sound(word)]
+        return alike or [
+            self.words[i]
+            for i in near
+            if self.rank[i] * 10 <= rank and self.words[i][0] == word[0] and OSA.distance(self.words[i], word) == 1
+        ]
 
     def is_phrase(self, text: str) -> bool:
         """Whether several words are known to be one concept; single words never tell."""
@@ -126,14 +143,19 @@ class WordVectors:
         return telling or words
 
     def _known_parts(self, token: str) -> list[str]:
-        token = token.strip("".join(c for c in token if not c.isalnum()))
+        """A token as the vocabulary spells it, or in parts ("dog/cat") where it has no such word."""
+        token = bare(token)
         if not token or token in self:
             return [token] if token else []
-        token = token.removesuffix("'s").removesuffix("s'")
-        singular = next((form for form in _singulars(token) if form in self), token)
-        if token in self or "-" not in token:
-            return [token if token in self else singular] if token else []
-        return [part for part in token.split("-") if part]
+        token = token.removesuffix("'s")
+        known = self._known_form(token)
+        parts = [part for part in re.split(r"[\W_]+", token) if part]
+        if known or len(parts) < 2 or foreign_script(token):
+            return [known or token]
+        return [word for part in parts for word in self._known_parts(part)]
+
+    def _known_form(self, token: str) -> str | None:
+        return next((form for form in (token, *other_spellings(token)) if form in self), None)
 
     def nearest_spellings(self, word: str, limit: int = 5) -> list[str]:
         """Up to `limit` words at the smallest edit distance (swapped neighbours count one), frequent words first."""
@@ -148,8 +170,10 @@ class WordVectors:
 
         distances = cdist([word], self.words, scorer=OSA.distance, score_cutoff=edits, dtype=np.uint8)[0]
         near = np.flatnonzero(distances <= edits)
-        # A vocabulary read from the web holds typos too, and a word that is a hundred times rarer is one edit further.
-        cost = distances[near] + 0.5 * np.log10(1 + self.rank[near])
+        # A vocabulary read from the web holds typos too, and a word that is a hundred times rarer is one edit further;
+        # one that sounds the same is an edit nearer.
+        alike = np.array([sound(self.words[i]) == sound(word) for i in near], bool)
+        cost = distances[near] + 0.5 * np.log10(1 + self.rank[near]) - alike
         return near[np.argsort(cost, kind="stable")]
 
     def completions(self, prefix: str, limit: int = 10) -> list[str]:
@@ -167,18 +191,6 @@ class WordVectors:
 def normalise(text: str) -> str:
     """Lower case, one form for each character, curly apostrophes straight."""
     return unicodedata.normalize("NFKC", text).replace("’", "'").lower().strip()
-
-
-def foreign_script(word: str) -> str:
-    """The script of the first letter that is not Latin, such as "Cyrillic"; empty where all are."""
-    names = (unicodedata.name(letter, "unknown script") for letter in word if letter.isalpha())
-    return next((name.split()[0].capitalize() for name in names if not name.startswith("LATIN")), "")
-
-
-def _singulars(word: str) -> list[str]:
-    """What a word may be the plural of."""
-    forms = [(word.endswith("ies"), f"{word[:-3]}y"), (word.endswith("es"), word[:-2]), (word.endswith("s"), word[:-1])]
-    return [singular for fits, singular in forms if fits and len(singular) > 2]
 
 
 def unit(vector: Array) -> Array:

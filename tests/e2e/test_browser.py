@@ -218,6 +218,35 @@ def test_back_and_forward_bring_back_the_words(visit):
     expect(page).to_have_title("red · unseen")
 
 
+def test_an_image_that_is_chosen_or_dropped_is_the_query_and_stays_one_beside_words(visit, tmp_path):
+    page, sent = visit("/"), []
+
+    def answer(route):  # this bundle has no network to look at an image with
+        if route.request.method == "GET":
+            return route.fallback()
+        sent.append(route.request.post_data_buffer)
+        return route.fulfill(response=page.request.get("/?q=red"))
+
+    page.route("**/", answer)
+    page.locator("input[type=file]").set_input_files(paint(tmp_path / "holiday.png", "red"))
+    expect(page.locator(".sure").first).to_be_visible()
+    search(page, "blue")
+    expect(page.locator("#results.busy")).to_have_count(0)
+    page.evaluate(
+        """() => {
+          const dataTransfer = new DataTransfer();
+          dataTransfer.items.add(new File(["dropped"], "dropped.png", { type: "image/png" }));
+          document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+        }"""
+    )
+    page.wait_for_function("() => !document.querySelector('.busy')")
+    assert [[name in body for body in sent] for name in (b"holiday.png", b"dropped.png", b"blue")] == [
+        [True, True, False],
+        [False, False, True],
+        [False, True, True],
+    ]
+
+
 @pytest.mark.parametrize("width", [320, 390, 768, 1440, 3840])
 @pytest.mark.parametrize(
     "path", ["/", "/?q=rouge&min_confidence=0", "/photo/1?q=red+blue&at=1", "/library", "/api/docs"]

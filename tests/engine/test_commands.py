@@ -73,14 +73,22 @@ def test_a_photo_finds_photos_that_show_the_same(library):
     lines = run(search, "--like", library.parent / "red.png", "--library", library).stdout_bytes.splitlines()
     assert {line.split(b"/")[-1] for line in lines[:2]} == {b"red.png", b"caf\xe9.png"}
     found = json.loads(run(search, "--like", library.parent / "red.png", "--library", library, "--json").stdout)
-    assert found["query"] == {"text": "", "terms": []}
+    assert found["query"] == {"text": "", "terms": [], "like": True}
     assert [hit["rank"] for hit in found["items"]] == [1, 2, 3, 4]
     assert found["items"][0]["score"] == pytest.approx(1, abs=1e-3)
 
 
-@pytest.mark.parametrize("arguments", [[], ["red", "--like", "x.jpg"]])
-def test_a_query_or_a_photo_is_named_but_not_both(library, arguments):
-    result = CliRunner().invoke(search, [*arguments, "--library", str(library)])
+def test_a_photo_and_words_find_what_is_like_it_and_shows_them(library):
+    like = ["--like", library.parent / "spot.png", "--library", library]
+    with_blue, with_red = (float(run(search, *like, word).stdout.split("\t")[0]) for word in ("blue", "red"))
+    assert 1 > with_blue > 10 * with_red
+    assert run(search, *like, "blue").stdout_bytes.splitlines()[0].endswith(b"spot.png")
+    assert run(search, *like, "--top", 1).stdout_bytes.count(b"\n") == 1
+    assert len(run(search, *like, "--min-confidence", 0.99).stdout_bytes.splitlines()) == 1
+
+
+def test_neither_a_query_nor_a_photo_is_wrong_usage(library):
+    result = CliRunner().invoke(search, ["--library", str(library)])
     assert result.exit_code == 2
     assert "--like" in result.output
 
@@ -121,6 +129,9 @@ def test_models_are_listed_and_shown(colour_bundle):
     [
         (["search", "purpel"], "Did you mean purple"),
         (["search", " "], "query is empty"),
+        (["search", "🦒"], "“🦒” holds no word"),
+        (["search", "кошка"], "It is Cyrillic; only English words"),
+        (["search", "--like", "nosuch.jpg"], "nosuch.jpg"),
         (["search", "-red"], "only words to leave out"),
         (["search", "red^x"], "is not a weight"),
         (["search", "red", "--library", "/nowhere"], "unseen index"),

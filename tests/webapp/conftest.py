@@ -90,6 +90,12 @@ def settings(library, colour_bundle):
     return Settings(library=library[0], model=str(colour_bundle.folder), cache=colour_bundle.cache)
 
 
+@pytest.fixture(autouse=True)
+def colours_are_seen(monkeypatch):
+    """The encoder of the colour bundle, which has no network, stands where that of any other would."""
+    monkeypatch.setattr("engine.model.encoder.RegionEncoder.open", ColourEncoder)
+
+
 @pytest.fixture(scope="session")
 def app(settings):
     app = create_app(settings)

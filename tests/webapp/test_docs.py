@@ -9,7 +9,9 @@ import pytest
 from webapp.errors import STATUS
 
 DOCS = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"^\$ curl 'http://127\.0\.0\.1:8410(.+?)'\n((?:.+\n)+?)(?=\$ |```)", DOCS, re.MULTILINE)
+EXAMPLES = re.findall(
+    r"^\$ curl ((?:-F \S+ )*)'http://127\.0\.0\.1:8410(.+?)'\n((?:.+\n)+?)(?=\$ |```)", DOCS, re.MULTILINE
+)
 CHANGING = {"took_ms", "fingerprint", "schema_version", "created_at", "updated_at", "disk", "thumbnail_url"}
 
 
@@ -25,10 +27,14 @@ def settled(value, folders):
     return pytest.approx(value, abs=2e-3) if isinstance(value, float) else value
 
 
-@pytest.mark.parametrize(("path", "shown"), EXAMPLES, ids=[path for path, _ in EXAMPLES])
-def test_an_example_shows_what_is_answered(client, painted, library, path, shown):
+@pytest.mark.parametrize(("form", "path", "shown"), EXAMPLES, ids=[path for _, path, _ in EXAMPLES])
+def test_an_example_shows_what_is_answered(client, painted, library, form, path, shown):
     folders = {str(painted[0].parent): "/photos", str(library[0]): "/library"}
-    assert settled(client.get(path).json, folders) == settled(json.loads(shown), {})
+    fields = dict(field.split("=") for field in form.replace("-F", "").split())
+    if fields:
+        fields["image"] = (painted[0].parent / fields["image"].removeprefix("@")).open("rb")
+    response = client.post(path, data=fields) if fields else client.get(path)
+    assert settled(response.json, folders) == settled(json.loads(shown), {})
 
 
 def test_every_call_and_every_problem_is_described(client):

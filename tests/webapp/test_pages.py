@@ -143,6 +143,27 @@ def test_an_unknown_word_offers_spellings_that_can_be_clicked(client, ids):
     assert "not in the vocabulary" in visit(client, f"/photo/{ids['blue.jpg']}", 422, q="gren").text
 
 
+def test_a_likely_typo_is_searched_and_can_be_corrected_within_the_query(client, monkeypatch):
+    asked = "engine.words.vectors.WordVectors.did_you_mean"
+    monkeypatch.setattr(asked, lambda _, phrase: ["red"] if phrase == "rouge" else [])
+    page = visit(client, "/", q="blue Rouge", min_confidence=0)
+    assert "rouge is rare; did you mean" in " ".join(page.text.split())
+    assert photos(page)
+    assert "/?q=blue+red&min_confidence=0" in [link.get("href") for link in page.all("a")]
+
+
+def test_each_of_several_words_says_how_sure_it_is(client, ids):
+    number = ids["all-red.png"]
+    found = client.get(f"/api/v1/images/{number}/heatmap?q=red+-blue").json
+    page = visit(client, f"/photo/{number}", q="red -blue")
+    for term in found["terms"]:
+        alone = client.get(f"/api/v1/images/{number}/heatmap?q={term['term']}").json
+        assert (term["score"], term["confidence"]) == (alone["score"], alone["confidence"])
+        assert f"{round(100 * term['confidence'])}\u202f% sure that it is here" in page.text
+    red, blue = (term["confidence"] for term in found["terms"])
+    assert found["confidence"] == pytest.approx(red * (1 - blue), rel=1e-3)
+
+
 def test_when_nothing_is_sure_enough_the_nearest_are_one_click_away(client):
     page = visit(client, "/", q="red", min_confidence=1)
     assert "No photo is sure enough" in page.text
@@ -191,7 +212,10 @@ def test_the_library_page_names_every_failed_file_with_its_reason(client):
 
 def test_the_api_page_has_a_form_for_every_call(client):
     page = visit(client, "/api/docs")
-    assert {form["action"] for form in page.all("form")} >= set(client.get("/api/v1/openapi.json").json["paths"])
+    calls = client.get("/api/v1/openapi.json").json["paths"]
+    expected = {(path, method) for path, operations in calls.items() for method in operations}
+    assert {(form["action"], form.get("method")) for form in page.all("form")} >= expected
+    assert page.all("input", type="file", name="image")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ for (const form of document.querySelectorAll(".docs form")) {
     const address = query.size ? `${path}?${query}` : path;
     form.querySelector("[data-address]").textContent = address;
     const shown = form.querySelector("pre");
-    const answer = await fetch(address);
+    const answer = await (form.method === "post" ? fetch(address, { method: "POST", body: new FormData(form) }) : fetch(address));
     shown.hidden = false;
     if (answer.headers.get("Content-Type").startsWith("image/")) {
       const picture = new Image();

@@ -14,7 +14,30 @@ document.querySelectorAll("[data-script]").forEach((part) => (part.hidden = fals
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  swap(formUrl(form));
+  ask();
+});
+
+// An image as the query: chosen, dropped or pasted. Words typed later are asked for beside it, until the page is left.
+let image = null;
+
+function ask(given = image) {
+  if (!(image = given)) return swap(formUrl(form));
+  const body = new FormData(form);
+  for (const name of ["min_confidence", "sort"]) body.delete(name); // they were of words alone
+  body.set("image", image);
+  return swap(form.action, { remember: "no", body });
+}
+document.querySelector(".pick input").addEventListener("change", ({ target }) => ask(target.files[0]));
+document.addEventListener("paste", ({ clipboardData: { files } }) => files.length && ask(files[0]));
+document.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  document.body.classList.add("dropping");
+});
+for (const name of ["dragleave", "drop"]) document.addEventListener(name, () => document.body.classList.remove("dropping"));
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  const { files } = event.dataTransfer;
+  if (files.length) ask(files[0]);
 });
 document.addEventListener("input", ({ target }) => {
   if (target.type === "range") target.closest("label").querySelector("output").value = `${Math.round(100 * target.value)}\u202f%`;
@@ -23,6 +46,7 @@ document.addEventListener("change", ({ target }) => {
   if (target.name === "min_confidence" || target.name === "sort") swap(formUrl(form), { remember: "replace" });
 });
 addEventListener("popstate", async () => {
+  image = null;
   await swap(location.href, { remember: "no" });
   box.value = new URLSearchParams(location.search).get("q") ?? "";
 });

@@ -23,7 +23,7 @@ def terms(text):
         ("  Giraffe ", [("giraffe", 1)]),
         ("dog beach", [("dog", 1), ("beach", 1)]),
         ('"dog on a beach"', [("dog on a beach", 1)]),
-        ("“Ｚｅｂｒａ”", [("“zebra”", 1)]),
+        ("“Ｚｅｂｒａ”", [("zebra", 1)]),
         ("traffic light", [("traffic light", 1)]),
         ("red traffic light night", [("red", 1), ("traffic light", 1), ("night", 1)]),
         ("great white shark", [("great white shark", 1)]),
@@ -38,6 +38,9 @@ def terms(text):
         ("t-shirt", [("t-shirt", 1)]),
         ('unfinished "quote here', [("unfinished", 1), ("quote here", 1)]),
         ("dog ... !!", [("dog", 1)]),
+        ("(Traffic light!) #night", [("traffic light", 1), ("night", 1)]),
+        ("dog,cat; bird", [("dog", 1), ("cat", 1), ("bird", 1)]),
+        ("🦒 dog 🏖️", [("dog", 1)]),
     ],
 )
 def test_a_query_is_read_as_typed(text, expected):
@@ -54,6 +57,18 @@ def test_a_query_without_a_word_to_look_for_is_refused(text):
 def test_what_cannot_be_meant_is_refused(text):
     with pytest.raises(QueryError):
         parse(text)
+
+
+@pytest.mark.parametrize(("text", "said"), [(" ", "is empty"), ("🦒", "“🦒” holds no word"), ("-dog", "leave out")])
+def test_why_there_is_nothing_to_look_for_is_said(text, said):
+    with pytest.raises(EmptyQuery, match=said):
+        parse(text)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("", []), ("after:2020", []), ("-dog", [("dog", -1)])])
+def test_beside_an_image_no_word_is_needed(text, expected):
+    query = parse(text, beside_image=True)
+    assert [(term.text, term.weight) for term in query.terms] == expected
 
 
 def test_more_terms_than_can_be_searched_are_refused():
