@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 # Indexes photos with small batches, and kills itself with SIGKILL at the n-th call of a function.
 RUN = """
-import os, signal, sys
+import itertools, os, signal, sys
 from pathlib import Path
 from engine.library import store, thumbnails, vector_index
 from engine.library.lock import writer_lock
@@ -36,15 +36,14 @@ owner, name = {
     "index": (vector_index.FaissIndex, "save"),
     "roots": (store.Store, "remember_root"),
 }[where]
-really, calls = getattr(owner, name), 0
+really, calls = getattr(owner, name), itertools.count(1)
 
 def deadly(*arguments, **options):
-    global calls
-    calls += 1
-    if when == "before" and calls == int(count):
+    call = next(calls)  # threads call too, and each call has its own number
+    if when == "before" and call == int(count):
         os.kill(os.getpid(), signal.SIGKILL)
     result = really(*arguments, **options)
-    if when == "after" and calls == int(count):
+    if when == "after" and call == int(count):
         os.kill(os.getpid(), signal.SIGKILL)
     return result
 
