@@ -249,7 +249,7 @@ def _searcher(library: Path | None, model: str | None) -> "Searcher":
 
 def _look_at(searcher: "Searcher", image: Path) -> "tuple[RegionMap, NDArray[np.float16]]":
     """Region map and class scores of a photo: from the library if it is there unchanged, else from its pixels."""
-    from engine.library.store import FileStamp
+    from engine.library.records import FileStamp
 
     try:
         status = image.stat()

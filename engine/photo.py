@@ -34,7 +34,7 @@ from PIL import (
 
 from engine.errors import PhotoError
 from engine.library import thumbnails
-from engine.library.store import FileStamp
+from engine.library.records import FileStamp
 
 _AVIF = bool(features.check("avif"))
 # Named one by one: Pillow would hand a PostScript file called x.jpg to Ghostscript. Importing a plug-in registers it.

@@ -15,10 +15,11 @@ from tqdm import tqdm
 
 from engine.errors import LibraryError, LibraryNotFound, UnseenError
 from engine.library import indexes
+from engine.library.database import DATABASE
 from engine.library.lock import writer_lock
 from engine.library.region_map import RegionMap
 from engine.library.status import status_of
-from engine.library.store import DATABASE, Store
+from engine.library.store import Store
 from engine.model.bundle import Bundle, open_bundle
 from engine.options import json_option, library_option, model_option
 from engine.photo import SUFFIXES

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.library import thumbnails
-from engine.library.store import FileStamp
+from engine.library.records import FileStamp
 from engine.photo import PhotoFile, open_picture, squash
 
 

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from engine.errors import WrongBundle
 from engine.library import indexes, thumbnails
+from engine.library.records import Batch, Failure, FileStamp, KnownFile, NewPhoto
 from engine.library.region_map import RegionMap
-from engine.library.store import Batch, Failure, FileStamp, KnownFile, NewPhoto, Store
+from engine.library.store import Store
 from engine.model.bundle import Bundle
 from engine.photo import UnreadablePhoto, UnreadFile, read_file
 from indexer.decode import Decoded, decode

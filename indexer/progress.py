@@ -6,7 +6,7 @@ import time
 import click
 from tqdm import tqdm
 
-from engine.library.store import Failure
+from engine.library.records import Failure
 from indexer.pipeline import Progress
 from indexer.wording import shown
 

@@ -8,7 +8,8 @@ from fnmatch import fnmatch
 from typing import NamedTuple
 
 from engine.errors import UnseenError
-from engine.library.store import DATABASE, Failure, FileStamp, KnownFile
+from engine.library.database import DATABASE
+from engine.library.records import Failure, FileStamp, KnownFile
 from engine.photo import SUFFIXES
 
 SKIPPED = frozenset(("@eaDir", "node_modules"))  # thumbnails of a Synology NAS, parts of programs

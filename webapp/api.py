@@ -9,8 +9,8 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel
 
+from engine.library.records import Photo
 from engine.library.status import status_of
-from engine.library.store import Photo
 from engine.photo import open_picture, squash
 from engine.search.explain import overlay
 from engine.search.searcher import Explanation, Results

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from flask import current_app
 
 from engine.errors import LibraryNotFound, UnseenError
-from engine.library.store import DATABASE, Photo
+from engine.library.database import DATABASE
+from engine.library.records import Photo
 from engine.search.searcher import Searcher, open_searcher
 from engine.settings import Settings
 from webapp.errors import NotInLibrary

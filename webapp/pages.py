@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from pydantic import Field
 
 from engine.errors import LibraryNotFound, UnknownWord, UnseenError
-from engine.library.store import Photo
+from engine.library.records import Photo
 from engine.search.searcher import Explanation, Hit, Results
 from engine.search.serialise import explanation_to_json, readable, rfc3339, version
 from webapp import api, docs

@@ -15,7 +15,7 @@ from PIL import Image
 
 from engine.errors import PhotoError
 from engine.library import thumbnails
-from engine.library.store import Photo
+from engine.library.records import Photo
 from engine.photo import open_picture, read_file
 from engine.search.serialise import readable, version
 from webapp.errors import FileGone

@@ -6,9 +6,11 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -96,7 +98,16 @@ photos = Table(
     Column("taken_at", Moment),
     Column("camera", String),
     Column("added_at", Moment, nullable=False),
+    Column("taken_offset", Integer),  # minutes east of UTC where the photo was taken; null where nobody noted it
+    Column("taken_from", String),  # where `taken_at` is from: exif, xmp, file
+    Column("lens", String),
+    Column("latitude", Float),  # degrees north
+    Column("longitude", Float),  # degrees east
+    Column("rating", Integer),  # -1 rejected, 0 none, 1…5 stars
+    Column("warning", String),  # what is wrong with a file that could be read in part
+    Column("missing_since", Moment),  # kept although the file is gone
     UniqueConstraint("path"),
+    Index(None, "camera"),
     Index(None, "folder"),
     Index(None, "content_hash"),
     Index(None, "taken_at"),
@@ -123,4 +134,47 @@ failures = Table(
     Column("mtime_ns", BigInteger, nullable=False),
     Column("reason", String, nullable=False),
     Column("failed_at", Moment, nullable=False),
+)
+
+keywords = Table(  # that people or other programs gave a photo
+    "keywords",
+    metadata,
+    Column("photo_id", _big_id, ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("keyword", String, primary_key=True),
+    Column("folded", String, nullable=False),  # as queries spell it
+    Index(None, "folded"),
+)
+
+companions = Table(  # files that are shown as one with a photo: its RAW, its live video
+    "companions",
+    metadata,
+    Column("path", PathBytes, primary_key=True),
+    Column("photo_id", _big_id, ForeignKey("photos.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", String, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger, nullable=False),
+    Index(None, "photo_id"),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("id", _big_id, primary_key=True, autoincrement=True),
+    Column("query", String, nullable=False),
+    Column("photo_id", _big_id, ForeignKey("photos.id", ondelete="CASCADE"), nullable=False),
+    Column("relevant", Boolean, nullable=False),
+    Column("given_at", Moment, nullable=False),
+    UniqueConstraint("query", "photo_id"),
+    sqlite_autoincrement=True,  # an id that was taken back is never given again
+)
+
+tokens = Table(  # keys to the server; only their SHA-256 is kept
+    "tokens",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("last_used_at", Moment),
+    UniqueConstraint("name"),
 )

@@ -7,7 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from engine.library.store import DATABASE, Failure, Store
+from engine.library.database import DATABASE
+from engine.library.records import Failure
+from engine.library.store import Store
 from engine.library.vector_index import FaissIndex
 
 

@@ -1,299 +1,41 @@
-"""The library on disk: named queries over SQLite, and one transaction a batch.
+"""The library on disk: named queries over its database, and one transaction a batch.
 
-SQLite in WAL mode is the truth: one writer, many readers that never wait. Everything else in the library folder can be
-made from it again.
+The database is the truth. Everything else in the library folder can be made from it again.
 """
 
 import os
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Engine,
-    Row,
-    bindparam,
-    create_engine,
-    delete,
-    event,
-    func,
-    insert,
-    select,
-    text,
-    update,
-)
-from sqlalchemy.exc import DatabaseError, OperationalError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy import Column, ColumnElement, Row, bindparam, delete, func, insert, select, text, update
 
-from engine.errors import LibraryError, LibraryNotFound, LibraryReadOnly
+from engine.library.database import Database
+from engine.library.records import Batch, Failure, FileStamp, KnownFile, NewPhoto, Photo
 from engine.library.region_map import Grid, RegionMap, RegionMaps
 from engine.library.schema import failures, library, photos, region_maps, roots
 from engine.words.query import Filters
 
-DATABASE = "library.db"
 CHUNK = 500  # ids in one SQL statement; SQLite takes 32,766 variables
 
 
-@dataclass(frozen=True)
-class LibraryInfo:
-    """Which bundle a library belongs to, and how many batches it has seen."""
-
-    bundle: str
-    fingerprint: str
-    generation: int
-    created_at: datetime
-    updated_at: datetime
-
-
-@dataclass(frozen=True)
-class FileStamp:
-    """What tells that a file has not changed: size in bytes and time of modification."""
-
-    size: int
-    mtime_ns: int
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A photo in the library. Width and height are upright pixels."""
-
-    id: int
-    path: str
-    width: int
-    height: int
-    format: str
-    taken_at: datetime | None
-    camera: str | None
-    stamp: FileStamp
-    content_hash: bytes
-    added_at: datetime
-
-    @property
-    def folder(self) -> str:
-        """The folder that holds the photo."""
-        return os.path.dirname(self.path)  # noqa: PTH120  (paths may hold bytes that are not UTF-8)
-
-
-@dataclass(frozen=True)
-class NewPhoto:
-    """A photo as the indexer hands it over: what was read of the file, and its region map and class scores."""
-
-    path: str
-    stamp: FileStamp
-    content_hash: bytes
-    width: int
-    height: int
-    format: str
-    taken_at: datetime | None
-    camera: str | None
-    region_map: RegionMap
-    class_scores: NDArray[np.float16]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A file that could not be read, and why."""
-
-    path: str
-    stamp: FileStamp
-    reason: str
-    failed_at: datetime | None = None
-
-
-@dataclass
-class Batch:
-    """Changes that belong together. `updated` and `moved` are keyed by photo id."""
-
-    added: list[NewPhoto] = field(default_factory=list)
-    updated: dict[int, NewPhoto] = field(default_factory=dict)
-    moved: dict[int, tuple[str, FileStamp]] = field(default_factory=dict)
-    touched: dict[int, FileStamp] = field(default_factory=dict)  # same content, other time
-    removed: list[int] = field(default_factory=list)
-    failed: list[Failure] = field(default_factory=list)
-    healed: list[str] = field(default_factory=list)  # paths of failures to forget
-
-    def __len__(self) -> int:
-        return sum(
-            len(part)
-            for part in (self.added, self.updated, self.moved, self.touched, self.removed, self.failed, self.healed)
-        )
-
-
-@dataclass(frozen=True)
-class KnownFile:
-    """What the library knows of a file."""
-
-    id: int
-    path: str
-    stamp: FileStamp
-    content_hash: bytes
-
-
-class Store:
-    """An open library. Close it, or use it in a `with` statement."""
-
-    def __init__(self, folder: Path, engine: Engine) -> None:
-        self.folder = folder
-        self._engine = engine
-
-    # Opening
-
-    @classmethod
-    def create(cls, folder: Path, bundle: str, fingerprint: str) -> Self:
-        """Open the library in `folder` for writing; make it, or migrate it, where needed.
-
-        Raises LibraryReadOnly, or LibraryError for a database that is damaged or newer than this program.
-        """
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LibraryReadOnly(
-                f"Cannot make the library folder {folder}: {error.strerror}", "Name another one with --library"
-            ) from None
-        store = cls(folder, _writable_engine(folder / DATABASE))
-        with store._guard():
-            store.migrate()
-            with store._writing() as connection:
-                if connection.execute(select(library.c.id)).first() is None:
-                    now = datetime.now(UTC)
-                    connection.execute(
-                        insert(library).values(
-                            id=1,
-                            bundle=bundle,
-                            fingerprint=fingerprint,
-                            generation=0,
-                            created_at=now,
-                            updated_at=now,
-                        )
-                    )
-        return store
-
-    @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Open the library in `folder` for reading; a folder that cannot be written is no hindrance.
-
-        Raises LibraryNotFound, or LibraryError for a database that is damaged or of another version.
-        """
-        path = folder / DATABASE
-        if not path.is_file():
-            raise LibraryNotFound(f"There is no library in {folder}", "Make one with: unseen index FOLDER")
-        store = cls(folder, _reading_engine(path))
-        with store._guard():
-            with store._engine.connect() as connection:
-                version = _schema_version(connection)
-            if version != head_revision():
-                store.close()
-                store = cls(folder, _writable_engine(path))
-                store.migrate()
-        return store
-
-    def close(self) -> None:
-        """Let go of the database."""
-        self._engine.dispose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def migrate(self, revision: str = "head") -> None:
-        """Bring the schema to `revision`. A database newer than this program is refused, not touched."""
-        from alembic import command
-        from alembic.script import ScriptDirectory
-
-        config = _alembic_config()
-        with self._writing() as connection:
-            version = _schema_version(connection)
-            known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-            if version is not None and version not in known:
-                raise LibraryError(
-                    f"The library in {self.folder} was written by a newer version of unseen (schema {version})",
-                    "Update unseen",
-                )
-            config.attributes["connection"] = connection
-            if revision == "head" or (revision != "base" and revision > (version or "")):
-                command.upgrade(config, revision)
-            else:
-                command.downgrade(config, revision)
-
-    @contextmanager
-    def _guard(self) -> Iterator[None]:
-        """Turn the database's errors into ones for people."""
-        try:
-            yield
-        except OperationalError as error:
-            message = str(error.orig)
-            if "readonly" in message or "read-only" in message:
-                raise LibraryReadOnly(
-                    f"The library in {self.folder} cannot be written",
-                    "Check the permissions of the folder, or name another one with --library",
-                ) from None
-            if "locked" in message:
-                raise LibraryError(
-                    f"The library in {self.folder} is busy", "Wait for the other program, then try again"
-                ) from None
-            if "full" in message:
-                raise LibraryError(
-                    f"The disk that holds {self.folder} is full", "Make room and run the same command again"
-                ) from None
-            raise LibraryError(f"The library in {self.folder} cannot be opened: {message}") from None
-        except DatabaseError as error:
-            raise LibraryError(
-                f"The library in {self.folder} is damaged: {error.orig}",
-                f"Restore {DATABASE} from a backup, or delete it and index again",
-            ) from None
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with self._guard(), self._engine.connect() as connection:
-            yield connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with self._guard(), self._engine.execution_options(writing=True).begin() as connection:
-            yield connection
+class Store(Database):
+    """An open library."""
 
     # Reading
-
-    def info(self) -> LibraryInfo:
-        """Bundle and generation of the library."""
-        with self._reading() as connection:
-            row = connection.execute(select(library)).one()
-        return LibraryInfo(row.bundle, row.fingerprint, row.generation, row.created_at, row.updated_at)
-
-    def generation(self) -> int:
-        """How many batches have been committed; it changes whenever anything does."""
-        with self._reading() as connection:
-            return int(connection.execute(select(library.c.generation)).scalar_one())
-
-    def schema_version(self) -> str | None:
-        """Revision of the newest migration that has run."""
-        with self._reading() as connection:
-            return _schema_version(connection)
 
     def count(self, filters: Filters | None = None) -> int:
         """Number of photos."""
         query = select(func.count()).select_from(photos).where(*_conditions(filters))
-        with self._reading() as connection:
+        with self.reading() as connection:
             return int(connection.execute(query).scalar_one())
 
     def photo_ids(self, filters: Filters | None = None) -> NDArray[np.int64]:
         """Ids of all photos that pass the filters, ascending."""
         query = select(photos.c.id).where(*_conditions(filters)).order_by(photos.c.id)
-        with self._reading() as connection:
+        with self.reading() as connection:
             return np.fromiter(connection.execute(query).scalars(), np.int64)
 
     def photo(self, photo_id: int) -> Photo | None:
@@ -302,14 +44,14 @@ class Store:
 
     def photo_at(self, path: str) -> Photo | None:
         """The photo with this absolute path, or None."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             row = connection.execute(select(photos).where(photos.c.path == path)).first()
         return None if row is None else _photo(row)
 
     def photos(self, ids: Sequence[int]) -> dict[int, Photo]:
         """Photos by id; ids that are gone are left out."""
         found: dict[int, Photo] = {}
-        with self._reading() as connection:
+        with self.reading() as connection:
             for chunk in _chunks(ids):
                 rows = connection.execute(select(photos).where(photos.c.id.in_(chunk)))
                 found.update((row.id, _photo(row)) for row in rows)
@@ -326,12 +68,12 @@ class Store:
         """Photos by path, or by date taken (those without a date last)."""
         order = (photos.c.taken_at.desc().nulls_last(), photos.c.id) if newest_first else (photos.c.path,)
         query = select(photos).where(*_conditions(filters)).order_by(*order).limit(limit).offset(offset)
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [_photo(row) for row in connection.execute(query)]
 
     def region_map(self, photo_id: int) -> RegionMap | None:
         """The region map of one photo, or None."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             query = select(region_maps).where(region_maps.c.photo_id == photo_id)
             row = connection.execute(query).first()
         return None if row is None else RegionMap.from_bytes(Grid(row.rows, row.cols), row.codes)
@@ -339,7 +81,7 @@ class Store:
     def region_maps(self, ids: Sequence[int]) -> RegionMaps:
         """Region maps of the photos, by ascending id; ids that are gone are left out."""
         rows: list[Row[Any]] = []
-        with self._reading() as connection:
+        with self.reading() as connection:
             for chunk in _chunks(sorted({int(i) for i in ids})):
                 rows += connection.execute(
                     select(region_maps).where(region_maps.c.photo_id.in_(chunk)).order_by(region_maps.c.photo_id)
@@ -353,13 +95,13 @@ class Store:
         query = (
             select(region_maps.c.photo_id).where(region_maps.c.generation > generation).order_by(region_maps.c.photo_id)
         )
-        with self._reading() as connection:
+        with self.reading() as connection:
             return np.fromiter(connection.execute(query).scalars(), np.int64)
 
     def class_scores(self, ids: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
         """Class scores (N, tags) of the photos and their ids, ascending; ids that are gone are left out."""
         rows: list[Row[Any]] = []
-        with self._reading() as connection:
+        with self.reading() as connection:
             for chunk in _chunks(sorted({int(i) for i in ids})):
                 rows += connection.execute(
                     select(region_maps.c.photo_id, region_maps.c.class_scores)
@@ -376,14 +118,14 @@ class Store:
         """All files of the library, or those under `folder`, by path."""
         columns = (photos.c.id, photos.c.path, photos.c.size, photos.c.mtime_ns, photos.c.content_hash)
         conditions = [_under(folder)] if folder is not None else []
-        with self._reading() as connection:
+        with self.reading() as connection:
             for row in connection.execute(select(*columns).where(*conditions).order_by(photos.c.path)):
                 yield KnownFile(row.id, row.path, FileStamp(row.size, row.mtime_ns), row.content_hash)
 
     def with_content(self, content_hash: bytes) -> list[KnownFile]:
         """Files of the library with this content."""
         query = select(photos).where(photos.c.content_hash == content_hash).order_by(photos.c.id)
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [
                 KnownFile(row.id, row.path, FileStamp(row.size, row.mtime_ns), row.content_hash)
                 for row in connection.execute(query)
@@ -392,7 +134,7 @@ class Store:
     def known_content(self, content_hash: bytes) -> NewPhoto | None:
         """A photo with this content as it was written, so that a copy of it need not be looked at again."""
         query = select(photos, region_maps).join(region_maps, region_maps.c.photo_id == photos.c.id)
-        with self._reading() as connection:
+        with self.reading() as connection:
             row = connection.execute(query.where(photos.c.content_hash == content_hash).limit(1)).first()
         if row is None:
             return None
@@ -414,18 +156,18 @@ class Store:
         query = select(failures).order_by(failures.c.path)
         if folder is not None:
             query = query.where(_under(folder, failures.c.path) | (failures.c.path == folder))
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows = connection.execute(query)
             return [Failure(row.path, FileStamp(row.size, row.mtime_ns), row.reason, row.failed_at) for row in rows]
 
     def roots(self) -> list[str]:
         """Folders that have been indexed, by path."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return list(connection.execute(select(roots.c.path).order_by(roots.c.path)).scalars())
 
     def problems(self) -> list[str]:
         """What is wrong with the database file and between its tables: a sentence each, none if all is well."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             lines = connection.execute(text("PRAGMA integrity_check(10)")).scalars().all()
             found = [f"The database is damaged: {line}." for line in lines if line != "ok"]
             mapless = (
@@ -444,7 +186,7 @@ class Store:
 
     def apply(self, batch: Batch) -> int:
         """Write a batch in one transaction; returns the new generation."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             now = datetime.now(UTC)
             generation = int(connection.execute(select(library.c.generation)).scalar_one()) + 1
             connection.execute(update(library).values(generation=generation, updated_at=now))
@@ -485,65 +227,9 @@ class Store:
 
     def remember_root(self, path: str) -> None:
         """Note that `path` has been indexed to its end."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute(delete(roots).where(roots.c.path == path))
             connection.execute(insert(roots).values(path=path, indexed_at=datetime.now(UTC)))
-
-
-def head_revision() -> str:
-    """The newest schema version this program knows, read from the names of the migrations."""
-    import migrations.versions
-
-    folder = Path(migrations.versions.__path__[0])
-    return max(path.name.split("_")[0] for path in folder.glob("[0-9]*.py"))
-
-
-def _alembic_config() -> Any:
-    from alembic.config import Config
-
-    import migrations
-
-    folder = migrations.__path__[0]
-    config = Config()
-    config.set_main_option("script_location", str(folder).replace("%", "%%"))
-    return config
-
-
-def _schema_version(connection: Connection) -> str | None:
-    exists = connection.execute(text("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'")).first()
-    return None if exists is None else connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-
-
-def _writable_engine(path: Path) -> Engine:
-    return _engine(lambda: sqlite3.connect(path, timeout=30, check_same_thread=False), writable=True)
-
-
-def _reading_engine(path: Path) -> Engine:
-    """A folder that cannot be written cannot hold the shared memory of WAL; nobody writes there, so go without."""
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    writable = os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
-    if not writable and not path.with_name(f"{DATABASE}-wal").exists():
-        uri += "&immutable=1"
-    return _engine(lambda: sqlite3.connect(uri, uri=True, timeout=30, check_same_thread=False), writable=False)
-
-
-def _engine(connect: Any, *, writable: bool) -> Engine:
-    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=16, max_overflow=-1)
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None  # SQLAlchemy begins transactions itself, below
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA mmap_size = 268435456")
-        if writable:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writing") else "BEGIN")
-
-    return engine
 
 
 def _under(folder: str, path: Column[str] = photos.c.path) -> ColumnElement[bool]:

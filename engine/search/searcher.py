@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from engine.errors import WrongBundle
 from engine.library.indexes import Indexes, load_indexes
+from engine.library.records import Photo
 from engine.library.region_map import Array, RegionMap, RegionMaps, pooled_scores, region_scores
-from engine.library.store import Photo, Store
+from engine.library.store import Store
 from engine.library.vector_index import photos_of
 from engine.model.bundle import Bundle
 from engine.search.calibration import Calibration, Curves

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from engine.library.store import Photo
+from engine.library.records import Photo
 from engine.search.explain import TermMap
 from engine.search.searcher import Explanation, Hit, Results, Tag, TermInfo
 from engine.search.similar import Similar

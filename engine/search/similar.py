@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from engine.errors import QueryError
 from engine.library.indexes import unit_rows
+from engine.library.records import Photo
 from engine.library.region_map import Array, pooled_scores
-from engine.library.store import Photo
 from engine.library.vector_index import VectorIndex, photos_of
 from engine.search.searcher import SCAN_BELOW, Results, Scored, Searcher, Sort, both
 from engine.words.query import Filters

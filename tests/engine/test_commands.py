@@ -11,7 +11,8 @@ from PIL import Image
 
 from engine.cli import main
 from engine.commands import explain, models, search, tags
-from engine.library.store import Batch, FileStamp, NewPhoto, Store
+from engine.library.records import Batch, FileStamp, NewPhoto
+from engine.library.store import Store
 from engine.photo import read_file
 from tests.conftest import paint
 

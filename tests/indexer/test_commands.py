@@ -13,7 +13,8 @@ from PIL import Image
 
 from engine.cli import run
 from engine.library.lock import writer_lock
-from engine.library.store import Batch, Store
+from engine.library.records import Batch
+from engine.library.store import Store
 from engine.library.vector_index import FaissIndex
 from engine.model.encoder import RegionEncoder
 from indexer import samples
@@ -348,7 +349,7 @@ def test_db_check_as_json_names_the_problems_too(unseen, colours, library):
 
 def test_a_damaged_database_is_not_blamed_on_the_index(unseen, colours, library):
     unseen("index", colours)
-    with Store.create(library.folder, "", "") as store, store._writing() as connection:
+    with Store.create(library.folder, "", "") as store, store.writing() as connection:
         connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
         connection.exec_driver_sql("DELETE FROM region_maps WHERE photo_id = 1")
     one_line(unseen("db", "check"), "1 photos have no region map", "Restore library.db from a backup")

@@ -14,7 +14,8 @@ from PIL import Image
 
 from engine.errors import WrongBundle
 from engine.library import indexes, thumbnails
-from engine.library.store import Batch, Store
+from engine.library.records import Batch
+from engine.library.store import Store
 from engine.model.bundle import Bundle
 from engine.photo import open_picture, read_file, squash
 from indexer import pipeline

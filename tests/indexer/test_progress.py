@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from engine.library.store import Failure, FileStamp
+from engine.library.records import Failure, FileStamp
 from indexer import progress
 from indexer.progress import Bar, Lines, progress_for_stderr
 

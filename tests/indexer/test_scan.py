@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UnseenError
-from engine.library.store import Failure, FileStamp, KnownFile
+from engine.library.records import Failure, FileStamp, KnownFile
 from indexer.scan import UNREAD, FoundFile, Scan, compare, scan, within
 
 

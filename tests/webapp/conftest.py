@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from engine.library.indexes import refresh
-from engine.library.store import Batch, Failure, FileStamp, NewPhoto, Store
+from engine.library.records import Batch, Failure, FileStamp, NewPhoto
+from engine.library.store import Store
 from engine.photo import open_picture, read_file
 from engine.settings import Settings
 from tests.conftest import ColourEncoder, paint

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from engine.library.records import FileStamp, NewPhoto
 from engine.library.region_map import Grid, RegionMap
-from engine.library.store import FileStamp, NewPhoto, Store
+from engine.library.store import Store
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.library import indexes
-from engine.library.store import Batch, Store
+from engine.library.records import Batch
+from engine.library.store import Store
 from engine.library.vector_index import FaissIndex
 from tests.engine.library.conftest import photo
 

@@ -6,8 +6,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from engine.errors import LibraryError
+from engine.library.database import _alembic_config, head_revision
+from engine.library.records import Batch
 from engine.library.schema import metadata
-from engine.library.store import Batch, Store, _alembic_config, head_revision
+from engine.library.store import Store
 from tests.engine.library.conftest import photo
 
 

@@ -1,8 +1,8 @@
 import json
 
 from engine.library import indexes, thumbnails
+from engine.library.records import Batch, Failure, FileStamp
 from engine.library.status import status_of
-from engine.library.store import Batch, Failure, FileStamp
 from tests.engine.library.conftest import photo
 
 

@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import LibraryError, LibraryNotFound, LibraryReadOnly
-from engine.library import store as store_module
-from engine.library.store import Batch, Failure, FileStamp, Store
+from engine.library import database as database_module
+from engine.library.records import Batch, Failure, FileStamp
+from engine.library.store import Store
 from engine.words.query import Filters
 from tests.engine.library.conftest import photo
 
@@ -175,7 +176,7 @@ def test_a_root_is_remembered_once(store):
 
 def test_readers_do_not_wait_for_a_writer_nor_for_each_other(store):
     store.apply(Batch(added=[photo("/a.jpg", 1)]))
-    with Store.open(store.folder) as reader, store._writing() as writing:
+    with Store.open(store.folder) as reader, store.writing() as writing:
         writing.exec_driver_sql("DELETE FROM photos")
         assert reader.count() == store.count() == 1  # neither sees what is not committed, neither waits
     assert store.count() == 0
@@ -200,7 +201,7 @@ def test_a_file_that_is_no_database_is_refused_with_what_to_do(tmp_path):
 
 
 def test_writing_to_a_library_that_may_only_be_read_is_refused(store):
-    read_only = Store(store.folder, store_module._reading_engine(store.folder / "library.db"))
+    read_only = Store(store.folder, database_module._reading_engine(store.folder / "library.db"))
     with read_only, pytest.raises(LibraryReadOnly, match="cannot be written"):
         read_only.apply(Batch(added=[photo()]))
 

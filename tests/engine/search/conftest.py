@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from engine.library import indexes
-from engine.library.store import Batch, FileStamp, NewPhoto, Store
+from engine.library.records import Batch, FileStamp, NewPhoto
+from engine.library.store import Store
 from engine.search.searcher import Searcher
 
 

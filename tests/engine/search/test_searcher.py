@@ -5,7 +5,7 @@ import pytest
 
 from engine.errors import EmptyQuery, UnknownWord, WrongBundle
 from engine.library import indexes
-from engine.library.store import Batch
+from engine.library.records import Batch
 from engine.search import searcher as searcher_module
 from engine.search.searcher import Searcher
 from engine.words.query import Filters, parse_time

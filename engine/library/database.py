@@ -1,0 +1,225 @@
+"""The library's SQLite database: opening, migrating, transactions, and its errors in words.
+
+SQLite in WAL mode: one writer, many readers that never wait.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select, text
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.pool import QueuePool
+
+from engine.errors import LibraryError, LibraryNotFound, LibraryReadOnly
+from engine.library.records import LibraryInfo
+from engine.library.schema import library
+
+DATABASE = "library.db"
+
+
+class Database:
+    """The database of an open library. Close it, or use it in a `with` statement."""
+
+    def __init__(self, folder: Path, engine: Engine) -> None:
+        self.folder = folder
+        self._engine = engine
+
+    # Opening
+
+    @classmethod
+    def create(cls, folder: Path, bundle: str, fingerprint: str) -> Self:
+        """Open the library in `folder` for writing; make it, or migrate it, where needed.
+
+        Raises LibraryReadOnly, or LibraryError for a database that is damaged or newer than this program.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LibraryReadOnly(
+                f"Cannot make the library folder {folder}: {error.strerror}", "Name another one with --library"
+            ) from None
+        store = cls(folder, _writable_engine(folder / DATABASE))
+        with store.guard():
+            store.migrate()
+            with store.writing() as connection:
+                if connection.execute(select(library.c.id)).first() is None:
+                    now = datetime.now(UTC)
+                    connection.execute(
+                        insert(library).values(
+                            id=1,
+                            bundle=bundle,
+                            fingerprint=fingerprint,
+                            generation=0,
+                            created_at=now,
+                            updated_at=now,
+                        )
+                    )
+        return store
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open the library in `folder` for reading; a folder that cannot be written is no hindrance.
+
+        Raises LibraryNotFound, or LibraryError for a database that is damaged or of another version.
+        """
+        path = folder / DATABASE
+        if not path.is_file():
+            raise LibraryNotFound(f"There is no library in {folder}", "Make one with: unseen index FOLDER")
+        store = cls(folder, _reading_engine(path))
+        with store.guard():
+            with store._engine.connect() as connection:
+                version = _schema_version(connection)
+            if version != head_revision():
+                store.close()
+                store = cls(folder, _writable_engine(path))
+                store.migrate()
+        return store
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the schema to `revision`. A database newer than this program is refused, not touched."""
+        from alembic import command
+        from alembic.script import ScriptDirectory
+
+        config = _alembic_config()
+        with self.writing() as connection:
+            version = _schema_version(connection)
+            known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+            if version is not None and version not in known:
+                raise LibraryError(
+                    f"The library in {self.folder} was written by a newer version of unseen (schema {version})",
+                    "Update unseen",
+                )
+            config.attributes["connection"] = connection
+            if revision == "head" or (revision != "base" and revision > (version or "")):
+                command.upgrade(config, revision)
+            else:
+                command.downgrade(config, revision)
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Turn the database's errors into ones for people."""
+        try:
+            yield
+        except OperationalError as error:
+            message = str(error.orig)
+            if "readonly" in message or "read-only" in message:
+                raise LibraryReadOnly(
+                    f"The library in {self.folder} cannot be written",
+                    "Check the permissions of the folder, or name another one with --library",
+                ) from None
+            if "locked" in message:
+                raise LibraryError(
+                    f"The library in {self.folder} is busy", "Wait for the other program, then try again"
+                ) from None
+            if "full" in message:
+                raise LibraryError(
+                    f"The disk that holds {self.folder} is full", "Make room and run the same command again"
+                ) from None
+            raise LibraryError(f"The library in {self.folder} cannot be opened: {message}") from None
+        except DatabaseError as error:
+            raise LibraryError(
+                f"The library in {self.folder} is damaged: {error.orig}",
+                f"Restore {DATABASE} from a backup, or delete it and index again",
+            ) from None
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection that sees one state of the library."""
+        with self.guard(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A connection in a transaction, which is committed at the end or undone."""
+        with self.guard(), self._engine.execution_options(writing=True).begin() as connection:
+            yield connection
+
+    def info(self) -> LibraryInfo:
+        """Bundle and generation of the library."""
+        with self.reading() as connection:
+            row = connection.execute(select(library)).one()
+        return LibraryInfo(row.bundle, row.fingerprint, row.generation, row.created_at, row.updated_at)
+
+    def generation(self) -> int:
+        """How many batches have been committed; it changes whenever anything does."""
+        with self.reading() as connection:
+            return int(connection.execute(select(library.c.generation)).scalar_one())
+
+    def schema_version(self) -> str | None:
+        """Revision of the newest migration that has run."""
+        with self.reading() as connection:
+            return _schema_version(connection)
+
+
+def head_revision() -> str:
+    """The newest schema version this program knows, read from the names of the migrations."""
+    import migrations.versions
+
+    folder = Path(migrations.versions.__path__[0])
+    return max(path.name.split("_")[0] for path in folder.glob("[0-9]*.py"))
+
+
+def _alembic_config() -> Any:
+    from alembic.config import Config
+
+    import migrations
+
+    folder = migrations.__path__[0]
+    config = Config()
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    return config
+
+
+def _schema_version(connection: Connection) -> str | None:
+    exists = connection.execute(text("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'")).first()
+    return None if exists is None else connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _writable_engine(path: Path) -> Engine:
+    return _engine(lambda: sqlite3.connect(path, timeout=30, check_same_thread=False), writable=True)
+
+
+def _reading_engine(path: Path) -> Engine:
+    """A folder that cannot be written cannot hold the shared memory of WAL; nobody writes there, so go without."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    writable = os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+    if not writable and not path.with_name(f"{DATABASE}-wal").exists():
+        uri += "&immutable=1"
+    return _engine(lambda: sqlite3.connect(uri, uri=True, timeout=30, check_same_thread=False), writable=False)
+
+
+def _engine(connect: Any, *, writable: bool) -> Engine:
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=16, max_overflow=-1)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # SQLAlchemy begins transactions itself, below
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA mmap_size = 268435456")
+        if writable:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writing") else "BEGIN")
+
+    return engine
