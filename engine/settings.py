@@ -2,10 +2,11 @@
 
 import os
 from pathlib import Path
+from typing import Annotated
 
 from platformdirs import user_cache_path, user_data_path
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from engine.errors import UnseenError
 
@@ -23,7 +24,15 @@ class Settings(BaseSettings):
     jobs: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="threads for indexing")
     host: str = Field(default="127.0.0.1", description="address the server listens on")
     port: int = Field(default=8410, ge=1, le=65535, description="port the server listens on")
+    roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(), description="folders that may be indexed from the page, beside those indexed before"
+    )
     debug: bool = Field(default=False, description="show tracebacks")
+
+    @field_validator("roots", mode="before")
+    @classmethod
+    def _paths(cls, value: object) -> object:
+        return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -16,13 +16,14 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     The library need not exist yet; until it does, the page says how to begin.
     """
-    from webapp.api import api
+    from webapp import api, feedback, indexing, overview
     from webapp.pages import pages
 
     settings = settings or load_settings()
     app = OpenAPI(
         __name__,
         info=Info(title="unseen", version=VERSION, description="Search photos by words, and see where they are."),
+        operation_id_callback=lambda *, name, **_: name,
         doc_ui=False,  # webapp.docs draws its own page, without anything from elsewhere
         validation_error_model=ProblemOut,
         validation_error_callback=errors.invalid_arguments,
@@ -32,6 +33,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.strict_slashes = False
     security.register(app, settings.host)
     errors.register(app)
-    app.register_api(api)
+    indexing.register(app, settings)
+    for calls in (api.api, feedback.feedback, indexing.indexing, overview.overview):
+        app.register_api(calls)
     app.register_blueprint(pages)
     return app

@@ -2,57 +2,40 @@
 
 import io
 from collections.abc import Sequence
-from urllib.parse import urlencode
 
 from flask import Response, jsonify, request
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.types import ResponseDict
-from pydantic import BaseModel
 
 from engine.library.records import Photo
-from engine.library.status import status_of
 from engine.photo import open_picture, squash
 from engine.search.explain import overlay
 from engine.search.searcher import Explanation, Results
 from engine.search.serialise import (
     Json,
-    Urls,
     explanation_to_json,
     photo_to_json,
-    readable,
     results_to_json,
     similar_to_json,
 )
 from engine.search.similar import Similar, search_like, similar_photos, similar_regions
 from webapp import pictures, schemas
+from webapp.answers import Answer, answers, blueprint, content, next_page, urls
 from webapp.errors import NotInLibrary
 from webapp.library import current, photo_of, searcher
 
-Answer = Json | Response
-
-PREFIX = "/api/v1"
 TAGS = 10  # of a photo
 OVERLAY_EDGE = 512  # pixels of the longest side of a heatmap's picture
 
+PICTURE = {**content("image/jpeg", statuses=(404, 410)), 304: None}
+ORIGINAL = {
+    **content("image/jpeg", "image/png", "image/webp", "image/gif", "image/avif", statuses=(404, 410, 416)),
+    206: None,
+    304: None,
+}
 
-def _answers(shape: type[BaseModel], *problems: int) -> ResponseDict:
-    return {200: shape, **_problems(*problems)}
-
-
-def _picture(*kinds: str) -> ResponseDict:
-    content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
-    return {200: {"content": content}, 304: None, **_problems(404, 410)}
-
-
-def _problems(*statuses: int) -> ResponseDict:
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemOut"}}}
-    return {status: {"content": content} for status in (*statuses, 409, 422, 503)}
+api = blueprint("photos", "Finding photos, and looking at them")
 
 
-api = APIBlueprint("api", __name__, url_prefix=PREFIX)
-
-
-@api.get("/search", summary="Find photos by words", responses=_answers(schemas.ResultsOut, 400))
+@api.get("/search", summary="Find photos by words", responses=answers(schemas.ResultsOut, 400))
 def search(query: schemas.SearchArguments) -> Answer:
     """Photos at or above the cut-off, a page at a time."""
     results = searcher().search(
@@ -63,44 +46,44 @@ def search(query: schemas.SearchArguments) -> Answer:
         sort=query.sort,
         filters=query.filters(),
     )
-    return results_to_json(results, urls(), next_page(query, results.total))
+    return results_to_json(results, urls(), _next_page(query, results.total))
 
 
-@api.post("/search", summary="Find photos by an image", responses=_answers(schemas.ResultsOut, 400, 413, 415))
+@api.post("/search", summary="Find photos by an image", responses=answers(schemas.ResultsOut, 400, 413, 415))
 def search_by_image(form: schemas.ImageArguments) -> Answer:
     """Photos that show what an image shows, and what the words say where there are any; the most alike come first."""
     return results_to_json(like(form, form.top), urls())
 
 
-@api.get("/images", summary="List photos", responses=_answers(schemas.PhotosOut))
+@api.get("/images", summary="List photos", responses=answers(schemas.PhotosOut))
 def images(query: schemas.ListArguments) -> Answer:
     """All photos of the library, or those of a folder, a camera, a time."""
     store, filters = searcher().store, query.filters()
     total = store.count(filters)
     newest_first = query.sort == "date"
     photos = store.page(filters=filters, newest_first=newest_first, limit=query.top or -1, offset=query.cursor)
-    return {"items": _photos(photos), "total": total, "next": next_page(query, total)}
+    return {"items": _photos(photos), "total": total, "next": _next_page(query, total)}
 
 
-@api.get("/images/<int:id>", summary="One photo", responses=_answers(schemas.PhotoOut, 404))
+@api.get("/images/<int:id>", summary="One photo", responses=answers(schemas.PhotoOut, 404))
 def image(path: schemas.PhotoId) -> Answer:
     """A photo with its best tags."""
     return _photos([photo_of(path.id)])[0]
 
 
-@api.get("/images/<int:id>/thumbnail", summary="A photo, small", responses=_picture("image/jpeg", "image/webp"))
+@api.get("/images/<int:id>/thumbnail", summary="A photo, small", responses=PICTURE)
 def thumbnail(path: schemas.PhotoId, query: schemas.ThumbnailArguments) -> Answer:
     """The photo upright and scaled down; conditional requests are answered with 304."""
     return pictures.thumbnail(photo_of(path.id), query.size, query.v)
 
 
-@api.get("/images/<int:id>/original", summary="A photo, whole", responses=_picture("image/jpeg", "image/png"))
+@api.get("/images/<int:id>/original", summary="A photo, whole", responses=ORIGINAL)
 def original(path: schemas.PhotoId) -> Answer:
     """The file itself where a browser shows it upright, else an upright JPEG of it."""
     return pictures.original(photo_of(path.id))
 
 
-@api.get("/images/<int:id>/heatmap", summary="Where the words are", responses=_answers(schemas.HeatmapOut, 400, 404))
+@api.get("/images/<int:id>/heatmap", summary="Where the words are", responses=answers(schemas.HeatmapOut, 400, 404))
 def heatmap(path: schemas.PhotoId, query: schemas.Words) -> Answer:
     """Region scores and a box for each term; with `Accept: image/png` the picture of heatmap.png."""
     if request.accept_mimetypes.best_match(["application/json", "image/png"]) == "image/png":
@@ -111,56 +94,32 @@ def heatmap(path: schemas.PhotoId, query: schemas.Words) -> Answer:
     return response
 
 
-@api.get("/images/<int:id>/heatmap.png", summary="Where the words are, drawn", responses=_picture("image/png"))
-def heatmap_picture(path: schemas.PhotoId, query: schemas.Words) -> Answer:
+@api.get(
+    "/images/<int:id>/heatmap.png",
+    summary="Where the words are, drawn",
+    responses=content("image/png", statuses=(400, 404)),
+)
+def heatmappicture(path: schemas.PhotoId, query: schemas.Words) -> Answer:
     """A transparent picture to lay over the photo."""
     return _overlay(path.id, query.q)
 
 
-@api.get("/images/<int:id>/similar", summary="Photos like this one", responses=_answers(schemas.SimilarsOut, 400, 404))
+@api.get("/images/<int:id>/similar", summary="Photos like this one", responses=answers(schemas.SimilarsOut, 400, 404))
 def similar(path: schemas.PhotoId, query: schemas.SimilarArguments) -> Answer:
     """Photos that show the same, or that hold a region like one of this photo."""
     found = alike(photo_of(path.id).id, schemas.cell_of(query.region), query.top)
     return {"items": [similar_to_json(one, urls()) for one in found], "total": len(found), "next": None}
 
 
-@api.get("/suggest", summary="Complete a word", responses=_answers(schemas.SuggestionsOut))
+@api.get("/suggest", summary="Complete a word", responses=answers(schemas.SuggestionsOut))
 def suggest(query: schemas.Prefix) -> Answer:
     """Tags and words that begin like what has been typed."""
     items = searcher().suggest(query.q, query.top)
     return {"items": items, "total": len(items), "next": None}
 
 
-@api.get("/tags", summary="Tags of the library", responses=_answers(schemas.TagCountsOut))
-def tags() -> Answer:
-    """Tags with the number of photos that show them, most frequent first."""
-    items = [{"tag": tag, "count": count} for tag, count in current().tag_counts.of(searcher())]
-    return {"items": items, "total": len(items), "next": None}
-
-
-@api.get("/status", summary="The library's state", responses=_answers(schemas.StatusOut))
-def status() -> Answer:
-    """Counts, model, disk use, age."""
-    return status_json()
-
-
-@api.get("/healthz", summary="Liveness", responses={200: schemas.HealthOut})
-def healthz() -> Answer:
-    """Whether the server answers; it says nothing of the library."""
-    return {"status": "ok"}
-
-
-def urls() -> Urls:
-    """Where the API answers, also behind a proxy that puts a prefix before it."""
-    return Urls(request.script_root + PREFIX)
-
-
-def next_page(query: schemas.Page, total: int) -> str | None:
-    """The address of the page after this one, or None."""
-    if not query.top or query.cursor + query.top >= total:
-        return None
-    arguments = {name: value for name, value in request.args.items() if value} | {"cursor": query.cursor + query.top}
-    return f"{request.script_root}{request.path}?{urlencode(arguments)}"
+def _next_page(query: schemas.Page, total: int) -> str | None:
+    return next_page(query.top, query.cursor, total)
 
 
 def like(arguments: schemas.ImageArguments, top: int) -> Results:
@@ -193,13 +152,6 @@ def alike(photo_id: int, cell: tuple[int, int] | None, top: int) -> list[Similar
     if cell is None:
         return similar_photos(searcher(), photo_id, top)
     return similar_regions(searcher(), photo_id, *cell, top)
-
-
-def status_json() -> Json:
-    """The object of `GET /status`."""
-    state = status_of(searcher().store)
-    readable_paths = {"library": readable(str(state.folder)), "roots": [readable(root) for root in state.roots]}
-    return {**state.to_json(), **readable_paths}
 
 
 def _photos(photos: Sequence[Photo]) -> list[Json]:

@@ -1,6 +1,7 @@
 """Errors become responses here and nowhere else: problem documents (RFC 9457) for the API, a page for people."""
 
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from flask import Flask, Response, current_app, json, render_template, request
@@ -42,9 +43,67 @@ class TooLarge(UnseenError):
         super().__init__(f"The image is larger than {MAX_UPLOAD >> 20} MB", "Send a smaller copy")
 
 
+class NoMark(UnseenError):
+    """No mark has this id."""
+
+    def __init__(self, mark_id: int) -> None:
+        super().__init__(f"There is no mark {mark_id}", "It may have been taken back or replaced")
+
+
+class NoJob(UnseenError):
+    """No job has this id."""
+
+    def __init__(self, job_id: int) -> None:
+        super().__init__(f"There is no job {job_id}", "Jobs are known until the server stops")
+
+
+class JobRunning(UnseenError):
+    """Another job is running; `job_id` names it."""
+
+    def __init__(self, job_id: int) -> None:
+        self.job_id = job_id
+        super().__init__(f"Job {job_id} is running, and there is only one at a time", "Wait for it, or cancel it")
+
+
+class Stopping(UnseenError):
+    """The server is about to stop."""
+
+    def __init__(self) -> None:
+        super().__init__("The server is stopping", "Try again when it is up again")
+
+
+class OutsideRoots(UnseenError):
+    """A folder that may not be indexed from here."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This folder is not below one that was indexed before, or that UNSEEN_ROOTS names",
+            "Index it once on the machine itself: unseen index FOLDER",
+        )
+
+
+class NoFolder(UnseenError):
+    """There is nothing to index."""
+
+
+class TooMany(UnseenError):
+    """More was asked for than is good for the others; `seconds` says when to ask again."""
+
+    def __init__(self, message: str, hint: str, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(message, hint)
+
+
 # The first class that fits says the status and the last part of the problem's type.
 STATUS: tuple[tuple[type[UnseenError], int, str], ...] = (
     (NotInLibrary, 404, "no-photo"),
+    (NoMark, 404, "no-mark"),
+    (NoJob, 404, "no-job"),
+    (JobRunning, 409, "job-running"),
+    (OutsideRoots, 403, "outside-roots"),
+    (NoFolder, 422, "no-folder"),
+    (TooMany, 429, "too-many-requests"),
+    (Stopping, 503, "stopping"),
     (FileGone, 410, "file-gone"),
     (EmptyQuery, 400, "empty-query"),
     (UnknownWord, 422, "unknown-word"),
@@ -104,9 +163,18 @@ def for_api() -> bool:
 def _known(error: UnseenError) -> ResponseReturnValue:
     status, kind = status_of(error)
     if for_api():
-        more = {"suggestions": error.suggestions, "word": error.word} if isinstance(error, UnknownWord) else {}
-        return problem(status, readable(str(error)), kind, **more)
+        response = problem(status, readable(str(error)), kind, **_members(error))
+        if isinstance(error, TooMany):
+            response.headers["Retry-After"] = str(max(1, ceil(error.seconds)))
+        return response
     return render_template("error.html", title=readable(error.message), detail=readable(error.hint)), status
+
+
+def _members(error: UnseenError) -> dict[str, Any]:
+    """What a problem document says beyond its detail."""
+    if isinstance(error, UnknownWord):
+        return {"suggestions": error.suggestions, "word": error.word}
+    return {"job": error.job_id} if isinstance(error, JobRunning) else {}
 
 
 def _invalid(error: ValidationError) -> ResponseReturnValue:

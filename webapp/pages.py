@@ -14,7 +14,8 @@ from engine.errors import LibraryNotFound, UnknownWord, UnseenError
 from engine.library.records import Photo
 from engine.search.searcher import Explanation, Hit, Results
 from engine.search.serialise import explanation_to_json, readable, rfc3339, version
-from webapp import api, docs
+from webapp import api, docs, overview
+from webapp.answers import urls
 from webapp.errors import status_of
 from webapp.library import current, photo_of, searcher
 from webapp.schemas import ImageArguments, Region, SearchArguments, cell_of
@@ -114,7 +115,7 @@ def library() -> ResponseReturnValue:
     store = searcher().store
     return render_template(
         "library.html",
-        status=api.status_json(),
+        status=overview.status_json(),
         failures=store.failures()[:FAILURES],
         tags=current().tag_counts.of(searcher())[:60],
     )
@@ -157,7 +158,7 @@ pages.add_app_template_filter(zip)
 @pages.app_context_processor
 def helpers() -> dict[str, Any]:
     """What every template may call."""
-    return {"urls": api.urls(), "photo_link": _photo_link, "kept": _kept, "instead": _instead}
+    return {"urls": urls(), "photo_link": _photo_link, "kept": _kept, "instead": _instead}
 
 
 def _browse(arguments: SearchArguments) -> ResponseReturnValue:

@@ -244,63 +244,11 @@ class SuggestionsOut(BaseModel):
     next: str | None
 
 
-class TagCountOut(BaseModel):
-    """A tag of the library."""
-
-    tag: str
-    count: int
-
-
-class TagCountsOut(BaseModel):
-    """Tags of the library, most frequent first."""
-
-    items: list[TagCountOut]
-    total: int
-    next: str | None
-
-
-class ModelOut(BaseModel):
-    """The bundle that the library belongs to."""
+class FaultOut(BaseModel):
+    """An argument that is not what it should be."""
 
     name: str
-    fingerprint: str
-
-
-class IndexOut(BaseModel):
-    """The vector index."""
-
-    generation: int | None = Field(description="batches that it covers; null where there is none")
-    up_to_date: bool = Field(description="whether that is all of them; what it lacks is searched all the same")
-
-
-class DiskOut(BaseModel):
-    """Bytes on disk."""
-
-    database: int
-    index: int
-    thumbnails: int
-
-
-class StatusOut(BaseModel):
-    """The library's state, as `unseen status --json` prints it."""
-
-    library: str
-    photos: int
-    failed: int
-    model: ModelOut
-    schema_version: str | None
-    generation: int = Field(description="batches written; it changes whenever anything does")
-    index: IndexOut
-    disk: DiskOut
-    created_at: datetime
-    updated_at: datetime
-    roots: list[str]
-
-
-class HealthOut(BaseModel):
-    """Liveness."""
-
-    status: Literal["ok"]
+    reason: str
 
 
 class ProblemOut(BaseModel):
@@ -311,3 +259,6 @@ class ProblemOut(BaseModel):
     status: int
     detail: str
     suggestions: list[str] | None = Field(None, description="with unknown-word: the nearest spellings, best first")
+    word: str | None = Field(None, description="with unknown-word: the word")
+    errors: list[FaultOut] | None = Field(None, description="with invalid-arguments: what is wrong with each one")
+    job: int | None = Field(None, description="with job-running: the job")

@@ -63,15 +63,16 @@ class Database:
         return store
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
+    def open(cls, folder: Path, *, writable: bool = False) -> Self:
         """Open the library in `folder` for reading; a folder that cannot be written is no hindrance.
 
-        Raises LibraryNotFound, or LibraryError for a database that is damaged or of another version.
+        With `writable` also for small writes beside the indexer's, which need no lock of their own. Raises
+        LibraryNotFound, or LibraryError for a database that is damaged or of another version.
         """
         path = folder / DATABASE
         if not path.is_file():
             raise LibraryNotFound(f"There is no library in {folder}", "Make one with: unseen index FOLDER")
-        store = cls(folder, _reading_engine(path))
+        store = cls(folder, _writable_engine(path) if writable else _reading_engine(path))
         with store.guard():
             with store._engine.connect() as connection:
                 version = _schema_version(connection)

@@ -1,6 +1,9 @@
 """A library of painted photos, and the app that shows it."""
 
+import shutil
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +15,16 @@ from engine.library.store import Store
 from engine.photo import open_picture, read_file
 from engine.settings import Settings
 from tests.conftest import ColourEncoder, paint
-from webapp import create_app
+from webapp import create_app, indexing
+
+# The command `unseen` as it is, but with the encoder of the colour bundle.
+COLOUR_INDEX = (
+    sys.executable,
+    "-c",
+    f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); sys.argv[0] = 'unseen'; "
+    "from engine.model.encoder import RegionEncoder; from tests.conftest import ColourEncoder; "
+    "RegionEncoder.open = lambda bundle, threads: ColourEncoder(bundle); from engine.cli import main; main()",
+)
 
 
 def index(folder, bundle, paths, failed=()):
@@ -78,6 +90,8 @@ def library(tmp_path_factory, colour_bundle, painted):
     """The folder of a library that holds the painted photos; `library.ids` has their ids by name."""
     folder = tmp_path_factory.mktemp("library")
     ids = index(folder, colour_bundle, painted, failed=[("/photos/broken.jpg", "truncated JPEG")])
+    with Store.create(folder, colour_bundle.name, colour_bundle.fingerprint) as store:
+        store.remember_root(str(painted[0].parent))
     return folder, ids
 
 
@@ -103,6 +117,16 @@ def app(settings):
     app.testing = True
     app.config["PROPAGATE_EXCEPTIONS"] = False
     return app
+
+
+@pytest.fixture
+def own(library, colour_bundle, tmp_path):
+    """An app with a library of its own, to be changed: a copy of the one with the painted photos."""
+    folder = shutil.copytree(library[0], tmp_path / "library")
+    app = create_app(Settings(library=folder, model=str(colour_bundle.folder), cache=colour_bundle.cache))
+    app.extensions[indexing.EXTENSION].command = COLOUR_INDEX
+    yield app
+    app.extensions[indexing.EXTENSION].close()
 
 
 @pytest.fixture

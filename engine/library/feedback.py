@@ -1,0 +1,73 @@
+"""What people said of hits: this photo is, or is not, what a query looks for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Boolean, Row, String, delete, func, insert, literal, select
+from sqlalchemy.sql.selectable import Select
+
+from engine.library.database import Database
+from engine.library.schema import Moment, feedback, photos
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A photo that was said to be relevant to a query, or not; `engine.search.feedback.spelled` writes the query."""
+
+    id: int
+    query: str
+    photo_id: int
+    relevant: bool
+    given_at: datetime
+
+
+class Feedback:
+    """The marks in a library."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def mark(self, query: str, photo_id: int, relevant: bool) -> Mark | None:
+        """Mark a photo, in place of what was said of it before; None if there is no such photo.
+
+        The database must be open for writing; raises LibraryReadOnly otherwise.
+        """
+        with self._database.writing() as connection:
+            connection.execute(delete(feedback).where(feedback.c.query == query, feedback.c.photo_id == photo_id))
+            values = select(
+                literal(query, String),
+                photos.c.id,
+                literal(relevant, Boolean),
+                literal(datetime.now(UTC), Moment),
+            ).where(photos.c.id == photo_id)
+            names = ["query", "photo_id", "relevant", "given_at"]
+            row = connection.execute(insert(feedback).from_select(names, values).returning(*feedback.c)).first()
+        return None if row is None else _mark(row)
+
+    def remove(self, mark_id: int) -> bool:
+        """Take a mark back; False if there is none with this id."""
+        with self._database.writing() as connection:
+            return bool(connection.execute(delete(feedback).where(feedback.c.id == mark_id)).rowcount)
+
+    def of(self, query: str) -> list[Mark]:
+        """The marks of a query, the oldest first."""
+        return list(self._read(select(feedback).where(feedback.c.query == query).order_by(feedback.c.id)))
+
+    def all(self) -> list[Mark]:
+        """All marks, the oldest first."""
+        return list(self._read(select(feedback).order_by(feedback.c.id)))
+
+    def revision(self) -> str:
+        """Differs whenever the marks do, since the id of a mark is never given again."""
+        with self._database.reading() as connection:
+            row = connection.execute(select(func.count(), func.max(feedback.c.id)).select_from(feedback)).one()
+        return f"{row[0]}.{row[1] or 0}"
+
+    def _read(self, query: "Select[tuple[int, str, int, bool, datetime]]") -> Iterator[Mark]:
+        with self._database.reading() as connection:
+            yield from map(_mark, connection.execute(query))
+
+
+def _mark(row: "Row[tuple[int, str, int, bool, datetime]]") -> Mark:
+    return Mark(row.id, row.query, row.photo_id, row.relevant, row.given_at)

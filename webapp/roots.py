@@ -1,0 +1,49 @@
+"""Folders that the server may touch: those that were indexed, and those that the settings name beside them.
+
+A link may lead anywhere, so what counts is where a path leads once all links are followed.
+"""
+
+import os
+
+from engine.errors import LibraryNotFound
+from engine.search.serialise import readable
+from webapp.errors import NoFolder, OutsideRoots
+from webapp.library import current, searcher
+
+
+def roots() -> list[str]:
+    """The folders, as their owner writes them."""
+    try:
+        indexed = searcher().store.roots()
+    except LibraryNotFound:
+        indexed = []
+    return [
+        *indexed,
+        *(str(root.absolute()) for root in current().settings.roots if str(root.absolute()) not in indexed),
+    ]
+
+
+def inside(path: str) -> bool:
+    """Whether a path, with all links followed, is one of the folders or below one."""
+    real = os.path.realpath(path)
+    return any(real == top or real.startswith(f"{top.rstrip('/')}/") for top in map(os.path.realpath, roots()))
+
+
+def to_index(folder: str | None) -> list[str]:
+    """What to index: one folder, or all that there are; raises OutsideRoots or NoFolder.
+
+    A folder outside is refused whether or not it exists, so nobody learns which ones do.
+    """
+    known = roots()
+    if folder is None:
+        if not known:
+            raise NoFolder("There is no folder to index yet", "Name one that UNSEEN_ROOTS allows")
+        return known
+    by_name = {readable(root): root for root in known}  # a name that is not UTF-8 comes back as it was shown
+    path = by_name.get(folder, folder)
+    if "\0" in path or not os.path.isabs(path) or not inside(path):  # noqa: PTH117
+        raise OutsideRoots
+    path = os.path.abspath(path)  # noqa: PTH100  (a photo is known by the path that its owner uses)
+    if not os.path.isdir(path):  # noqa: PTH112
+        raise NoFolder(f"There is no folder {readable(path)}", "Check the spelling, and that its disk is connected")
+    return [path]
