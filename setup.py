@@ -80,6 +80,7 @@ setup(
             "db = indexer.commands:db",
             "demo = indexer.commands:demo",
             "serve = webapp.commands:serve",
+            "token = webapp.token_commands:token",
         ],
     },
 )

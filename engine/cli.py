@@ -25,6 +25,7 @@ SUMMARIES = {
     "tags": "Name what a photo most likely shows, with confidence.",
     "status": "Say what the library holds, how old it is and how much room it takes.",
     "serve": "Serve the web page and the JSON API.",
+    "token": "Keys to the server, for who is not on this machine.",
     "demo": "Index the sample photos of an installed package and open the page.",
     "db": "Look after the library's database and index.",
     "models": "Bundles on this machine.",

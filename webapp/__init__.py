@@ -5,7 +5,8 @@ from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
 from engine.settings import Settings, load_settings
-from webapp import errors, library, security
+from webapp import auth, csrf, errors, library, security
+from webapp.proxy import Proxied
 from webapp.schemas import ProblemOut
 
 VERSION = "1"
@@ -31,10 +32,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions[library.EXTENSION] = library.Library(settings)
     app.url_map.strict_slashes = False
-    security.register(app, settings.host)
+    security.register(app, settings.host, settings.hosts)
     errors.register(app)
+    auth.register(app, settings)
+    csrf.register(app, settings.cors)
     indexing.register(app, settings)
     for calls in (api.api, feedback.feedback, indexing.indexing, overview.overview):
         app.register_api(calls)
+    app.wsgi_app = Proxied(app.wsgi_app, settings)  # type: ignore[method-assign]
     app.register_blueprint(pages)
     return app

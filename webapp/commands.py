@@ -3,66 +3,73 @@
 import errno
 import logging
 import signal
-import sys
 import threading
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import click
 
-from engine.errors import UnseenError
+from engine.errors import LibraryNotFound, UnseenError
 from engine.options import library_option, model_option
-from engine.settings import load_settings
-
-THREADS = 8
+from engine.settings import Settings, load_settings
 
 
 @click.command()
 @click.option("--host", help="Address to listen on (UNSEEN_HOST). [default: 127.0.0.1, this machine only]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port (UNSEEN_PORT); 0 takes a free one. [default: 8410]")
+@click.option(
+    "--auth/--no-auth",
+    default=None,
+    help="Whether who asks must show a token (UNSEEN_AUTH). [default: if others than this machine may ask]",
+)
 @library_option
 @model_option
-def serve(host: str | None, port: int | None, library: Path | None, model: str | None) -> None:
+def serve(host: str | None, port: int | None, auth: bool | None, library: Path | None, model: str | None) -> None:
     """Serve the web page and the JSON API.
 
     \b
     Example: unseen serve --port 8080
     """
-    from waitress.server import create_server
-
     from webapp import create_app
-    from webapp.errors import MAX_UPLOAD
-    from webapp.library import EXTENSION
-    from webapp.security import is_loopback
+    from webapp.auth import only_here, token_needed
+    from webapp.indexing import EXTENSION as JOBS
+    from webapp.library import EXTENSION as LIBRARY
+    from webapp.server import Server
 
-    settings = load_settings(library=library, model=model, host=host, port=port or None)
+    settings = load_settings(library=library, model=model, host=host, port=port or None, auth=auth)
     wanted = settings.port if port is None else port
+    if token_needed(settings):
+        _check_that_there_is_a_token(settings)
     app = create_app(settings)
     try:
-        server = create_server(
-            app,
-            host=settings.host.strip("[]"),
-            port=wanted,
-            threads=THREADS,
-            ident=None,
-            max_request_body_size=2 * MAX_UPLOAD,  # what is a little too large is refused in words, by the app
-        )
+        server = Server(app, settings.host.strip("[]"), wanted, settings.threads)
     except (OSError, ValueError) as error:  # waitress says ValueError for a name that is no address
         raise _cannot_listen(error, settings.host, wanted) from None
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # that requests wait their turn is no news
     for wish in (signal.SIGTERM, signal.SIGINT):  # a shell may have started us with the latter ignored
-        signal.signal(wish, _stop)
-    threading.Thread(target=app.extensions[EXTENSION].warm, daemon=True).start()
-    if not is_loopback(settings.host):
+        signal.signal(wish, lambda *_: server.stop())
+    threading.Thread(target=app.extensions[LIBRARY].warm, daemon=True).start()
+    if not token_needed(settings) and not only_here(settings):
         click.echo("Careful: anyone who can reach this machine can see the photos in the library.", err=True)
-    click.echo(f"unseen is at http://{_shown(settings.host)}:{_port(server)} (stop it with Ctrl-C)", err=True)
-    server.run()
-    server.close()
+    click.echo(f"unseen is at http://{_shown(settings.host)}:{server.port} (stop it with Ctrl-C)", err=True)
+    jobs = app.extensions[JOBS]
+    server.run(on_stop=jobs.stop)
+    jobs.close()
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    sys.exit(0)  # the server's loop ends, and it lets running requests finish
+def _check_that_there_is_a_token(settings: Settings) -> None:
+    from engine.library.database import Database
+    from engine.library.tokens import Tokens
+
+    try:
+        with Database.open(settings.library) as database:
+            tokens = Tokens(database).all()
+    except LibraryNotFound:
+        tokens = []
+    if not tokens:
+        raise UnseenError(
+            "Others than this machine could ask this server, and there is no token for them",
+            "Index a folder, then make a token with: unseen token new; or let anyone see the photos with --no-auth",
+        )
 
 
 def _cannot_listen(error: Exception, host: str, port: int) -> UnseenError:
@@ -74,9 +81,3 @@ def _cannot_listen(error: Exception, host: str, port: int) -> UnseenError:
 
 def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
-
-
-def _port(server: Any) -> int:
-    """The port in use; a name such as localhost may stand for several addresses."""
-    listen = getattr(server, "effective_listen", None)
-    return int(listen[0][1] if listen else server.effective_port)

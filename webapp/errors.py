@@ -86,6 +86,14 @@ class NoFolder(UnseenError):
     """There is nothing to index."""
 
 
+class TokenNeeded(UnseenError):
+    """Who asks has to show a token, and did not, or a wrong one."""
+
+
+class Forged(UnseenError):
+    """Another web site acts in a visitor's name."""
+
+
 class TooMany(UnseenError):
     """More was asked for than is good for the others; `seconds` says when to ask again."""
 
@@ -100,6 +108,8 @@ STATUS: tuple[tuple[type[UnseenError], int, str], ...] = (
     (NoMark, 404, "no-mark"),
     (NoJob, 404, "no-job"),
     (JobRunning, 409, "job-running"),
+    (TokenNeeded, 401, "token-needed"),
+    (Forged, 403, "cross-site"),
     (OutsideRoots, 403, "outside-roots"),
     (NoFolder, 422, "no-folder"),
     (TooMany, 429, "too-many-requests"),
@@ -164,10 +174,14 @@ def _known(error: UnseenError) -> ResponseReturnValue:
     status, kind = status_of(error)
     if for_api():
         response = problem(status, readable(str(error)), kind, **_members(error))
-        if isinstance(error, TooMany):
-            response.headers["Retry-After"] = str(max(1, ceil(error.seconds)))
-        return response
-    return render_template("error.html", title=readable(error.message), detail=readable(error.hint)), status
+    else:
+        page = render_template("error.html", title=readable(error.message), detail=readable(error.hint))
+        response = Response(page, status)
+    if isinstance(error, TooMany):
+        response.headers["Retry-After"] = str(max(1, ceil(error.seconds)))
+    if isinstance(error, TokenNeeded):
+        response.headers["WWW-Authenticate"] = 'Bearer realm="unseen"'
+    return response
 
 
 def _members(error: UnseenError) -> dict[str, Any]:

@@ -117,14 +117,19 @@ class Jobs:
         """Whether the server is about to stop."""
         return self._closed
 
-    def close(self) -> None:
-        """Take no more jobs; let the running one finish its batch, and end it if that takes too long."""
+    def stop(self) -> None:
+        """Take no more jobs, and let the running one end after the batch in hand; returns at once."""
         with self._changed:
             self._closed = True
-            process, running = self._process, self.running()
+            running = self.running()
             if running is not None:
                 self.cancel(running.id)
             self._changed.notify_all()
+
+    def close(self) -> None:
+        """Stop, and wait for the running job; end it the hard way if that takes too long."""
+        process = self._process
+        self.stop()
         if process is not None:
             try:
                 process.wait(PATIENCE)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from flask import current_app
 
 from engine.errors import LibraryNotFound, UnseenError
-from engine.library.database import DATABASE
+from engine.library.database import DATABASE, Database
 from engine.library.records import Photo
 from engine.search.searcher import Searcher, open_searcher
 from engine.settings import Settings
@@ -35,6 +35,8 @@ class Library:
         self._lock = threading.Lock()
         self._searcher: Searcher | None = None
         self._identity: tuple[int, int] | None = None
+        self._database: Database | None = None
+        self._database_identity: tuple[int, int] | None = None
         self._encoding = threading.Lock()
         self._encoder: RegionEncoder | None = None
 
@@ -56,6 +58,16 @@ class Library:
                 self._searcher = open_searcher(self.folder, model, self.settings.cache)
                 self._identity = identity
             return self._searcher
+
+    def database(self) -> Database:
+        """The library's database for reading, whatever its model; raises LibraryNotFound or LibraryError."""
+        identity = self._file_identity()
+        with self._lock:
+            if self._database is None or identity != self._database_identity:
+                if self._database is not None:
+                    self._database.close()
+                self._database, self._database_identity = Database.open(self.folder), identity
+            return self._database
 
     def encoder(self) -> "RegionEncoder":
         """The encoder of the library's bundle, kept from the first image on; raises as `searcher` does."""

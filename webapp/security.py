@@ -26,12 +26,12 @@ HEADERS = {
 }
 
 
-def register(app: Flask, host: str) -> None:
-    """Guard `app`, which listens on `host`."""
+def register(app: Flask, host: str, names: tuple[str, ...] = ()) -> None:
+    """Guard `app`, which listens on `host` and is known by other `names` too."""
 
     @app.before_request
     def only_our_names() -> None:
-        if not is_ours(request.host, host):
+        if not is_ours(request.host, host, names):
             abort(421, f"This server does not answer to the name {request.host}")
 
     @app.after_request
@@ -49,10 +49,10 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def is_ours(asked: str, listening: str) -> bool:
+def is_ours(asked: str, listening: str, names: tuple[str, ...] = ()) -> bool:
     """Whether `asked`, the Host header of a request, names the server that listens on `listening`."""
     name = _name(asked)
-    if name in LOOPBACK or name == listening.lower().strip("[]"):
+    if name in LOOPBACK or name in {known.lower().strip("[]") for known in (listening, *names)}:
         return True
     if listening not in WILDCARD:
         return False

@@ -23,8 +23,8 @@ def test_serve_prints_its_address_answers_and_stops_when_told(settings, stop):
         assert server.process.stderr.read() == ""
 
 
-def test_opened_to_others_it_says_what_that_means(settings):
-    with started(settings, "--host", "0.0.0.0") as server:
+def test_opened_to_anyone_it_says_what_that_means(settings):
+    with started(settings, "--host", "0.0.0.0", "--no-auth") as server:
         assert "anyone who can reach this machine can see the photos" in server.said[0]
 
 
@@ -40,9 +40,18 @@ def test_a_port_that_is_taken_is_said_with_what_to_try():
 
 
 def test_an_address_that_is_not_ours_is_said_in_words():
-    result = CliRunner().invoke(serve, ["--host", "203.0.113.7", "--port", "0"])
+    result = CliRunner().invoke(serve, ["--host", "203.0.113.7", "--port", "0", "--no-auth"])
     assert isinstance(result.exception, UnseenError)
     assert "203.0.113.7" in result.exception.message
+
+
+@pytest.mark.parametrize("arguments", [["--host", "0.0.0.0"], ["--auth"]])
+def test_it_does_not_open_to_others_before_there_is_a_token(arguments, settings, monkeypatch):
+    monkeypatch.setenv("UNSEEN_LIBRARY", str(settings.library))
+    result = CliRunner().invoke(serve, [*arguments, "--port", "0"])
+    assert isinstance(result.exception, UnseenError)
+    assert "unseen token new" in result.exception.hint
+    assert "--no-auth" in result.exception.hint
 
 
 def test_help_has_an_example():
