@@ -135,6 +135,13 @@ class QueryOut(BaseModel):
     like: bool = Field(description="whether an image was asked with")
 
 
+class GivenOut(BaseModel):
+    """What was said of a photo."""
+
+    id: int = Field(description="id of the mark, to take it back")
+    relevant: bool
+
+
 class HitOut(BaseModel):
     """One photo found."""
 
@@ -148,6 +155,7 @@ class HitOut(BaseModel):
     heatmap_url: str | None = Field(description="null where no word was asked for")
     taken_at: datetime | None
     duplicates: list[int]
+    feedback: GivenOut | None = Field(description="what was said of it as a hit of this query")
 
 
 class ResultsOut(BaseModel):

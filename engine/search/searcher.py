@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import WrongBundle
+from engine.library.feedback import Mark
 from engine.library.indexes import Indexes, load_indexes
 from engine.library.records import Photo
 from engine.library.region_map import Array, RegionMap, RegionMaps, pooled_scores, region_scores
@@ -26,6 +27,7 @@ from engine.library.vector_index import photos_of
 from engine.model.bundle import Bundle
 from engine.search.calibration import Calibration, Curves
 from engine.search.explain import TermMap, explain
+from engine.search.feedback import Marks
 from engine.search.scoring import ScoredQuery
 from engine.words.query import Filters, Query, parse
 from engine.words.vectors import normalise
@@ -57,6 +59,7 @@ class Hit:
     score: float
     confidence: float
     box: Box
+    mark: Mark | None = None  # what was said of it
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ class _Prepared:
     vectors: Array  # (T, d)
     region_mean: Array  # (T,) of the region scores over the background photos
     region_deviation: Array  # (T,)
+    marks: Marks  # what people said of its hits
 
 
 @dataclass
@@ -168,7 +172,8 @@ class Searcher:
         if min_confidence is None:
             min_confidence = self.bundle.spec.min_confidence if top else 0.0
         wanted = offset + top + 1 if top and sort == "relevance" else 0  # one more tells whether there is a next page
-        ids, term_scores, exact = self._scores(prepared.scored, wanted, filters)
+        wanted += len(prepared.marks) if wanted else 0
+        ids, term_scores, exact = self._scores(prepared.scored, wanted, filters, prepared.marks.relevant)
         combined = prepared.scored.combine(term_scores), prepared.scored.confidence(term_scores)
         results = self.page(prepared, Scored(ids, *combined, exact), top, offset, min_confidence, sort)
         return replace(results, took_ms=(time.perf_counter() - started) * 1000)
@@ -178,8 +183,8 @@ class Searcher:
     ) -> Results:
         """The photos of a page, of all that were scored, in order; it is for the caller to say how long it took."""
         ids = scored.ids
-        order = np.lexsort((ids, -scored.scores))
-        order = order[scored.confidence[order] >= min_confidence]
+        order = np.lexsort((ids, -scored.scores, prepared.marks.ranks(ids)))
+        order = order[prepared.marks.passing(ids, scored.confidence, min_confidence)[order]]
         if sort == "date":
             taken = self._dates(ids[order])
             order = order[np.lexsort((ids[order], -taken))]
@@ -199,16 +204,22 @@ class Searcher:
         curves = self.calibration.curves(self.bundle.reference(queries))
         scored = ScoredQuery(queries, np.array([term.weight for term in query.terms], np.float32), curves)
         regions = region_scores(self.bundle.background.codes, queries)
-        return _Prepared(query, scored, vectors, regions.mean(axis=0), np.maximum(regions.std(axis=0), 1e-6))
+        deviation = np.maximum(regions.std(axis=0), 1e-6)
+        return _Prepared(query, scored, vectors, regions.mean(axis=0), deviation, Marks.of(self.store, query))
 
-    def _scores(self, scored: ScoredQuery, wanted: int, filters: Filters) -> tuple[NDArray[np.int64], Array, bool]:
-        """Ids, exact scores of terms (N, T) and whether the best `wanted` (0: all) are proven to be among them."""
+    def _scores(
+        self, scored: ScoredQuery, wanted: int, filters: Filters, also: list[int]
+    ) -> tuple[NDArray[np.int64], Array, bool]:
+        """Ids, exact scores of terms (N, T) and whether the best `wanted` (0: all) are proven to be among them.
+
+        Where the index proposes photos, those of `also` are scored too.
+        """
         count = self.store.count()
         indexes = self.indexes() if wanted and count > SCAN_BELOW and not filters else None
         if indexes is None:
             maps = self.store.region_maps(self.store.photo_ids(filters).tolist())
             return maps.ids, pooled_scores(maps, scored.queries, self.bundle.top_k), True
-        newer = self.store.changed_since(indexes.generation)
+        newer = np.concatenate([self.store.changed_since(indexes.generation), np.array(also, np.int64)])
         regions = FIRST_REGIONS
         while True:
             found, keys = indexes.regions.search(scored.queries, regions)
@@ -243,7 +254,14 @@ class Searcher:
         photos = self.store.photos(ids.tolist())
         boxes = self._boxes(prepared, ids)
         return [
-            Hit(offset + place + 1, photos[photo_id], float(score), float(sure), boxes[photo_id])
+            Hit(
+                offset + place + 1,
+                photos[photo_id],
+                float(score),
+                float(sure),
+                boxes[photo_id],
+                prepared.marks.by_photo.get(photo_id),
+            )
             for place, (photo_id, score, sure) in enumerate(zip(ids.tolist(), scores, confidence, strict=True))
             if photo_id in photos and photo_id in boxes  # not removed since it was scored
         ]

@@ -82,6 +82,7 @@ def test_the_best_hit_has_the_shape_of_the_contract(client, ids):
         "heatmap_url",
         "taken_at",
         "duplicates",
+        "feedback",
     }
     assert best["rank"] == 1
     assert best["id"] in (ids["all-red.png"], ids["red-spot.png"])

@@ -72,3 +72,26 @@ def test_a_library_that_cannot_be_written_says_so(own, ids):
     assert response.status_code in (201, 503)  # root may write anywhere
     if response.status_code == 503:
         assert "cannot be written" in response.json["detail"]
+
+
+def paths(client, **arguments):
+    items = client.get(f"{API}/search", query_string={"q": "red", "min_confidence": 0.05, **arguments}).json["items"]
+    return [item["path"].rsplit("/", 1)[1] for item in items]
+
+
+def test_a_photo_said_to_be_relevant_comes_first_and_one_said_not_to_be_is_left_out(own, ids):
+    client = own.test_client()
+    before = paths(client)
+    assert before[0] == "all-red.png"
+    assert "blue.jpg" not in before
+    right = give(client, "red", ids["blue.jpg"], True).json
+    wrong = give(client, "RED", ids["all-red.png"], False).json
+    assert paths(client) == ["blue.jpg", *before[1:]]
+    first = client.get(f"{API}/search?q=red").json["items"][0]
+    assert first["feedback"] == {"id": right["id"], "relevant": True}
+    assert first["confidence"] < 0.05
+    assert paths(client, min_confidence=0)[-1] == "all-red.png"
+    assert "blue.jpg" not in paths(client, q="green")
+    for mark in (right, wrong):
+        client.delete(f"{API}/feedback/{mark['id']}")
+    assert paths(client) == before
