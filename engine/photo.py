@@ -34,7 +34,7 @@ from PIL import (
 
 from engine.errors import PhotoError
 from engine.library import thumbnails
-from engine.library.records import FileStamp
+from engine.library.records import FileStamp, Metadata
 
 _AVIF = bool(features.check("avif"))
 # Named one by one: Pillow would hand a PostScript file called x.jpg to Ghostscript. Importing a plug-in registers it.
@@ -101,15 +101,14 @@ class Picture:
     """A decoded photo.
 
     `image` is upright RGB in sRGB, perhaps smaller than the photo; `width` and `height` are those of the whole upright
-    photo. `taken_at` has a zone; a camera that noted none is taken to have shown UTC.
+    photo. A camera that noted no zone is taken to have shown UTC.
     """
 
     image: Image.Image
     width: int
     height: int
     format: str
-    taken_at: datetime | None
-    camera: str | None
+    metadata: Metadata
 
 
 def read_file(path: str) -> PhotoFile:
@@ -202,7 +201,7 @@ def _decode(image: Image.Image, path: str, format_: str, square: int, fit: int) 
         upright = upright.transpose(turn)
         if turn in (_ORIENTATIONS[5], _ORIENTATIONS[6], _ORIENTATIONS[7], _ORIENTATIONS[8]):
             width, height = height, width
-    return Picture(upright, width, height, format_, _taken_at(exif), _camera(exif))
+    return Picture(upright, width, height, format_, Metadata(_taken_at(exif), camera=_camera(exif)))
 
 
 # Pixels

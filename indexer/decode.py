@@ -1,13 +1,12 @@
 """One photo file → everything that indexing needs of it, from one reading and one decoding."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.library import thumbnails
-from engine.library.records import FileStamp
+from engine.library.records import FileStamp, Metadata
 from engine.photo import PhotoFile, open_picture, squash
 
 
@@ -23,8 +22,7 @@ class Decoded:
     width: int
     height: int
     format: str
-    taken_at: datetime | None
-    camera: str | None
+    metadata: Metadata
 
 
 def decode(file: PhotoFile, size: int) -> Decoded:
@@ -39,6 +37,5 @@ def decode(file: PhotoFile, size: int) -> Decoded:
         picture.width,
         picture.height,
         picture.format,
-        picture.taken_at,
-        picture.camera,
+        picture.metadata,
     )

@@ -1,7 +1,7 @@
 """What the library is asked for and given: photos, failures, batches of changes."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 
 import numpy as np
@@ -30,8 +30,32 @@ class FileStamp:
 
 
 @dataclass(frozen=True)
+class Metadata:
+    """What a photo says of itself, in its own file or in a sidecar beside it; None where it says nothing."""
+
+    taken_at: datetime | None = None
+    taken_offset: int | None = None  # minutes east of UTC where it was taken
+    taken_from: str | None = None  # where `taken_at` is from: exif, xmp, or file, which is when the file was written
+    camera: str | None = None
+    lens: str | None = None
+    latitude: float | None = None  # degrees north
+    longitude: float | None = None  # degrees east
+    rating: int | None = None  # -1 rejected, 0 none, 1…5 stars
+    keywords: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A file that belongs to a photo and is not shown by itself. `kind` is raw, video or sidecar."""
+
+    path: str
+    kind: str
+    stamp: FileStamp
+
+
+@dataclass(frozen=True)
 class Photo:
-    """A photo in the library. Width and height are upright pixels."""
+    """A photo in the library. Width and height are upright pixels; the rest is as in `Metadata`."""
 
     id: int
     path: str
@@ -43,6 +67,14 @@ class Photo:
     stamp: FileStamp
     content_hash: bytes
     added_at: datetime
+    taken_offset: int | None = None
+    taken_from: str | None = None
+    lens: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    rating: int | None = None
+    warning: str | None = None  # what is wrong with a file that could be read in part
+    missing_since: datetime | None = None  # kept although the file is gone
 
     @property
     def folder(self) -> str:
@@ -60,10 +92,11 @@ class NewPhoto:
     width: int
     height: int
     format: str
-    taken_at: datetime | None
-    camera: str | None
+    metadata: Metadata
     region_map: RegionMap
     class_scores: NDArray[np.float16]
+    warning: str | None = None
+    companions: tuple[Companion, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,28 +111,32 @@ class Failure:
 
 @dataclass
 class Batch:
-    """Changes that belong together. `updated` and `moved` are keyed by photo id."""
+    """Changes that belong together; dictionaries are keyed by photo id.
+
+    A photo that is updated, moved or touched is no longer missing.
+    """
 
     added: list[NewPhoto] = field(default_factory=list)
     updated: dict[int, NewPhoto] = field(default_factory=dict)
     moved: dict[int, tuple[str, FileStamp]] = field(default_factory=dict)
     touched: dict[int, FileStamp] = field(default_factory=dict)  # same content, other time
+    described: dict[int, Metadata] = field(default_factory=dict)  # the same photo says something else of itself
+    companions: dict[int, tuple[Companion, ...]] = field(default_factory=dict)  # in place of those it had
+    missing: list[int] = field(default_factory=list)  # kept although the file is gone
     removed: list[int] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
     healed: list[str] = field(default_factory=list)  # paths of failures to forget
 
     def __len__(self) -> int:
-        return sum(
-            len(part)
-            for part in (self.added, self.updated, self.moved, self.touched, self.removed, self.failed, self.healed)
-        )
+        return sum(len(getattr(self, part.name)) for part in fields(self))
 
 
 @dataclass(frozen=True)
 class KnownFile:
-    """What the library knows of a file."""
+    """What the library knows of a file; one that is `missing` was gone when it was last looked for."""
 
     id: int
     path: str
     stamp: FileStamp
     content_hash: bytes
+    missing: bool = False

@@ -10,12 +10,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Column, ColumnElement, Row, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import Column, ColumnElement, Row, delete, func, insert, select, text
 
+from engine.library.batches import METADATA, fold, write_batch
 from engine.library.database import Database
-from engine.library.records import Batch, Failure, FileStamp, KnownFile, NewPhoto, Photo
+from engine.library.records import (
+    Batch,
+    Companion,
+    Failure,
+    FileStamp,
+    KnownFile,
+    Metadata,
+    NewPhoto,
+    Photo,
+)
 from engine.library.region_map import Grid, RegionMap, RegionMaps
-from engine.library.schema import failures, library, photos, region_maps, roots
+from engine.library.schema import companions, failures, keywords, photos, region_maps, roots
 from engine.words.query import Filters
 
 CHUNK = 500  # ids in one SQL statement; SQLite takes 32,766 variables
@@ -116,28 +126,25 @@ class Store(Database):
 
     def known_files(self, folder: str | None = None) -> Iterator[KnownFile]:
         """All files of the library, or those under `folder`, by path."""
-        columns = (photos.c.id, photos.c.path, photos.c.size, photos.c.mtime_ns, photos.c.content_hash)
         conditions = [_under(folder)] if folder is not None else []
         with self.reading() as connection:
-            for row in connection.execute(select(*columns).where(*conditions).order_by(photos.c.path)):
-                yield KnownFile(row.id, row.path, FileStamp(row.size, row.mtime_ns), row.content_hash)
+            for row in connection.execute(select(*_FILE).where(*conditions).order_by(photos.c.path)):
+                yield _known_file(row)
 
     def with_content(self, content_hash: bytes) -> list[KnownFile]:
         """Files of the library with this content."""
-        query = select(photos).where(photos.c.content_hash == content_hash).order_by(photos.c.id)
+        query = select(*_FILE).where(photos.c.content_hash == content_hash).order_by(photos.c.id)
         with self.reading() as connection:
-            return [
-                KnownFile(row.id, row.path, FileStamp(row.size, row.mtime_ns), row.content_hash)
-                for row in connection.execute(query)
-            ]
+            return [_known_file(row) for row in connection.execute(query)]
 
     def known_content(self, content_hash: bytes) -> NewPhoto | None:
         """A photo with this content as it was written, so that a copy of it need not be looked at again."""
         query = select(photos, region_maps).join(region_maps, region_maps.c.photo_id == photos.c.id)
         with self.reading() as connection:
             row = connection.execute(query.where(photos.c.content_hash == content_hash).limit(1)).first()
-        if row is None:
-            return None
+            if row is None:
+                return None
+            words = connection.execute(select(keywords.c.keyword).where(keywords.c.photo_id == row.id)).scalars()
         return NewPhoto(
             row.path,
             FileStamp(row.size, row.mtime_ns),
@@ -145,11 +152,43 @@ class Store(Database):
             row.width,
             row.height,
             row.format,
-            row.taken_at,
-            row.camera,
+            Metadata(**{name: getattr(row, name) for name in METADATA}, keywords=tuple(words)),
             RegionMap.from_bytes(Grid(row.rows, row.cols), row.codes),
             np.frombuffer(row.class_scores, np.float16),
+            row.warning,
         )
+
+    def keywords_of(self, ids: Sequence[int]) -> dict[int, list[str]]:
+        """Keywords that people or other programs gave the photos, by photo id; photos without any are left out."""
+        found: dict[int, list[str]] = {}
+        with self.reading() as connection:
+            for chunk in _chunks(ids):
+                query = select(keywords).where(keywords.c.photo_id.in_(chunk))
+                for row in connection.execute(query.order_by(keywords.c.photo_id, keywords.c.folded)):
+                    found.setdefault(row.photo_id, []).append(row.keyword)
+        return found
+
+    def companions_of(self, ids: Sequence[int]) -> dict[int, list[Companion]]:
+        """Files that belong to the photos, by photo id; photos without any are left out."""
+        found: dict[int, list[Companion]] = {}
+        with self.reading() as connection:
+            for chunk in _chunks(ids):
+                query = select(companions).where(companions.c.photo_id.in_(chunk)).order_by(companions.c.path)
+                for row in connection.execute(query):
+                    one = Companion(row.path, row.kind, FileStamp(row.size, row.mtime_ns))
+                    found.setdefault(row.photo_id, []).append(one)
+        return found
+
+    def failures_page(self, limit: int, offset: int = 0) -> list[Failure]:
+        """A page of the files that could not be read, by path."""
+        query = select(failures).order_by(failures.c.path).limit(limit).offset(offset)
+        with self.reading() as connection:
+            return [_failure(row) for row in connection.execute(query)]
+
+    def failure_count(self) -> int:
+        """Number of files that could not be read."""
+        with self.reading() as connection:
+            return int(connection.execute(select(func.count()).select_from(failures)).scalar_one())
 
     def failures(self, folder: str | None = None) -> list[Failure]:
         """Files that could not be read, or those under `folder` and itself, by path."""
@@ -157,8 +196,7 @@ class Store(Database):
         if folder is not None:
             query = query.where(_under(folder, failures.c.path) | (failures.c.path == folder))
         with self.reading() as connection:
-            rows = connection.execute(query)
-            return [Failure(row.path, FileStamp(row.size, row.mtime_ns), row.reason, row.failed_at) for row in rows]
+            return [_failure(row) for row in connection.execute(query)]
 
     def roots(self) -> list[str]:
         """Folders that have been indexed, by path."""
@@ -187,43 +225,7 @@ class Store(Database):
     def apply(self, batch: Batch) -> int:
         """Write a batch in one transaction; returns the new generation."""
         with self.writing() as connection:
-            now = datetime.now(UTC)
-            generation = int(connection.execute(select(library.c.generation)).scalar_one()) + 1
-            connection.execute(update(library).values(generation=generation, updated_at=now))
-            for ids in _chunks(batch.removed):
-                connection.execute(delete(photos).where(photos.c.id.in_(ids)))
-            for photo_id, (path, stamp) in batch.moved.items():
-                values = {"path": path, "folder": os.path.dirname(path), **_stamp_values(stamp)}  # noqa: PTH120
-                connection.execute(update(photos).where(photos.c.id == photo_id).values(**values))
-            for photo_id, stamp in batch.touched.items():
-                connection.execute(update(photos).where(photos.c.id == photo_id).values(**_stamp_values(stamp)))
-            for photo_id, new in batch.updated.items():
-                connection.execute(update(photos).where(photos.c.id == photo_id).values(**_photo_values(new)))
-                connection.execute(
-                    update(region_maps)
-                    .where(region_maps.c.photo_id == photo_id)
-                    .values(**_map_values(new), generation=generation)
-                )
-            if batch.added:
-                rows = [{**_photo_values(new), "added_at": now} for new in batch.added]
-                added = insert(photos).returning(photos.c.id, sort_by_parameter_order=True)
-                keys = connection.execute(added, rows).scalars().all()
-                maps = zip(keys, batch.added, strict=True)
-                connection.execute(
-                    insert(region_maps),
-                    [{"photo_id": key, **_map_values(new), "generation": generation} for key, new in maps],
-                )
-            settled = [*batch.healed, *(new.path for new in (*batch.added, *batch.updated.values()))]
-            settled += [*(path for path, _ in batch.moved.values()), *(failure.path for failure in batch.failed)]
-            if settled:
-                connection.execute(
-                    delete(failures).where(failures.c.path == bindparam("settled")),
-                    [{"settled": path} for path in settled],
-                )
-            for failure in batch.failed:
-                values = {"path": failure.path, "reason": failure.reason, **_stamp_values(failure.stamp)}
-                connection.execute(insert(failures).values(**values, failed_at=now))
-        return generation
+            return write_batch(connection, batch)
 
     def remember_root(self, path: str) -> None:
         """Note that `path` has been indexed to its end."""
@@ -246,6 +248,14 @@ def _conditions(filters: Filters | None) -> list[ColumnElement[bool]]:
         conditions.append(_under(filters.folder))
     if filters.camera is not None:
         conditions.append(photos.c.camera.icontains(filters.camera, autoescape=True))
+    if filters.lens is not None:
+        conditions.append(photos.c.lens.icontains(filters.lens, autoescape=True))
+    if filters.keyword is not None:
+        conditions.append(
+            photos.c.id.in_(select(keywords.c.photo_id).where(keywords.c.folded == fold(filters.keyword)))
+        )
+    if filters.rating is not None:
+        conditions.append(photos.c.rating >= filters.rating)
     if filters.after is not None:
         conditions.append(photos.c.taken_at >= filters.after)
     if filters.before is not None:
@@ -272,32 +282,30 @@ def _photo(row: Row[Any]) -> Photo:
         FileStamp(row.size, row.mtime_ns),
         row.content_hash,
         row.added_at,
+        row.taken_offset,
+        row.taken_from,
+        row.lens,
+        row.latitude,
+        row.longitude,
+        row.rating,
+        row.warning,
+        row.missing_since,
     )
 
 
-def _stamp_values(stamp: FileStamp) -> dict[str, Any]:
-    return {"size": stamp.size, "mtime_ns": stamp.mtime_ns}
+_FILE = (
+    photos.c.id,
+    photos.c.path,
+    photos.c.size,
+    photos.c.mtime_ns,
+    photos.c.content_hash,
+    photos.c.missing_since.is_not(None).label("missing"),
+)
 
 
-def _photo_values(new: NewPhoto) -> dict[str, Any]:
-    return {
-        "path": new.path,
-        "folder": os.path.dirname(new.path),  # noqa: PTH120
-        **_stamp_values(new.stamp),
-        "content_hash": new.content_hash,
-        "width": new.width,
-        "height": new.height,
-        "format": new.format,
-        "taken_at": new.taken_at,
-        "camera": new.camera,
-    }
+def _known_file(row: Row[Any]) -> KnownFile:
+    return KnownFile(row.id, row.path, FileStamp(row.size, row.mtime_ns), row.content_hash, row.missing)
 
 
-def _map_values(new: NewPhoto) -> dict[str, Any]:
-    grid = new.region_map.grid
-    return {
-        "rows": grid.rows,
-        "cols": grid.cols,
-        "codes": new.region_map.to_bytes(),
-        "class_scores": np.ascontiguousarray(new.class_scores, np.float16).tobytes(),
-    }
+def _failure(row: Row[Any]) -> Failure:
+    return Failure(row.path, FileStamp(row.size, row.mtime_ns), row.reason, row.failed_at)

@@ -16,7 +16,7 @@ LONGEST_COMPOUND = 4  # words
 # An item is -"some words"^2, filter:"some words", or the same without quotes.
 _ITEM = re.compile(
     r"""(?P<minus>-)?
-        (?:(?P<filter>folder|camera|after|before|type):)?
+        (?:(?P<filter>folder|camera|lens|keyword|rating|after|before|type):)?
         (?:"(?P<quoted>[^"]*)"?|(?P<plain>[^\s"^]+))
         (?:\^(?P<weight>\S*))?""",
     re.VERBOSE,
@@ -33,13 +33,19 @@ class Term:
 
 @dataclass(frozen=True)
 class Filters:
-    """What a photo must be, whatever it shows. Times are UTC; `after` is included, `before` is not."""
+    """What a photo must be, whatever it shows. Times are UTC; `after` is included, `before` is not.
+
+    `keyword` is one that people gave it, whole; `rating` is the least number of stars.
+    """
 
     folder: str | None = None
     camera: str | None = None
     after: datetime | None = None
     before: datetime | None = None
     type: str | None = None
+    lens: str | None = None
+    keyword: str | None = None
+    rating: int | None = None
 
     def __bool__(self) -> bool:
         return self != Filters()
@@ -131,10 +137,19 @@ def _filters(found: dict[str, str]) -> Filters:
     return Filters(
         folder=found.get("folder"),
         camera=found.get("camera"),
+        lens=found.get("lens"),
+        keyword=found.get("keyword"),
+        rating=_rating(found["rating"]) if "rating" in found else None,
         after=parse_time(found["after"]) if "after" in found else None,
         before=parse_time(found["before"]) if "before" in found else None,
         type=found.get("type", "").lower() or None,
     )
+
+
+def _rating(text: str) -> int:
+    if text not in tuple("012345"):
+        raise QueryError(f"“{text}” is not a rating", "Write rating:4 for photos with four stars or more")
+    return int(text)
 
 
 def parse_time(text: str) -> datetime:

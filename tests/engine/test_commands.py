@@ -11,7 +11,7 @@ from PIL import Image
 
 from engine.cli import main
 from engine.commands import explain, models, search, tags
-from engine.library.records import Batch, FileStamp, NewPhoto
+from engine.library.records import Batch, FileStamp, Metadata, NewPhoto
 from engine.library.store import Store
 from engine.photo import read_file
 from tests.conftest import paint
@@ -35,7 +35,7 @@ def library(tmp_path_factory, colour_bundle, colour_encoder):
             size = image.size
         ((region_map, scores),) = colour_encoder.encode(pixels[None])
         batch.added.append(
-            NewPhoto(str(path), file.stamp, file.content_hash, *size, "PNG", None, None, region_map, scores)
+            NewPhoto(str(path), file.stamp, file.content_hash, *size, "PNG", Metadata(), region_map, scores)
         )
     with Store.create(root / "library", str(colour_bundle.folder), colour_bundle.fingerprint) as store:
         store.apply(batch)

@@ -250,7 +250,7 @@ def exif(**values):
     ],
 )
 def test_the_date_is_the_one_that_the_camera_noted(values, taken_at):
-    assert open_(encode(quarters(), "JPEG", exif=exif(**values))).taken_at == taken_at
+    assert open_(encode(quarters(), "JPEG", exif=exif(**values))).metadata.taken_at == taken_at
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_the_date_is_the_one_that_the_camera_noted(values, taken_at):
     ],
 )
 def test_the_camera_is_make_and_model_as_people_say_them(make, model, camera):
-    assert open_(encode(quarters(), "JPEG", exif=exif(make=make, model=model))).camera == camera
+    assert open_(encode(quarters(), "JPEG", exif=exif(make=make, model=model))).metadata.camera == camera
 
 
 def test_broken_metadata_is_no_reason_to_lose_a_photo():

@@ -44,8 +44,7 @@ def index(folder, bundle, paths, failed=()):
                 picture.width,
                 picture.height,
                 picture.format,
-                picture.taken_at,
-                picture.camera,
+                picture.metadata,
                 region_map,
                 class_scores,
             )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine.errors import LibraryError, LibraryNotFound, LibraryReadOnly
 from engine.library import database as database_module
-from engine.library.records import Batch, Failure, FileStamp
+from engine.library.records import Batch, Companion, Failure, FileStamp, Metadata
 from engine.library.store import Store
 from engine.words.query import Filters
 from tests.engine.library.conftest import photo
@@ -42,7 +42,7 @@ def test_a_photo_comes_back_as_it_was_written(store):
         3000,
         "PNG",
     )
-    assert read.taken_at == new.taken_at and read.taken_at.utcoffset() == timedelta(0)
+    assert read.taken_at == new.metadata.taken_at and read.taken_at.utcoffset() == timedelta(0)
     assert (read.camera, read.stamp, read.content_hash) == ("Canon", new.stamp, new.content_hash)
     np.testing.assert_array_equal(store.region_map(photo_id).codes, new.region_map.codes)
     np.testing.assert_array_equal(store.class_scores([photo_id])[1][0], new.class_scores)
@@ -81,6 +81,92 @@ def test_files_under_a_folder_are_those_whose_path_begins_with_it_and_a_slash(st
 def test_everything_is_under_the_root_folder(store):
     store.apply(Batch(added=[photo("/a.jpg", 1), photo("/b/c.jpg", 2)]))
     assert len(list(store.known_files("/"))) == 2
+
+
+# What photos say of themselves
+
+SAID = {
+    "taken_at": datetime(2020, 5, 4, tzinfo=UTC),
+    "taken_offset": -210,
+    "taken_from": "xmp",
+    "camera": "Canon EOS 80D",
+    "lens": "EF 50mm",
+    "latitude": -33.9,
+    "longitude": 18.4,
+    "rating": 4,
+}
+
+
+def test_all_that_a_photo_says_of_itself_comes_back(store):
+    store.apply(
+        Batch(added=[photo("/a.jpg", 1, **SAID, keywords=("Zoë", "Café"), warning="truncated"), photo("/b", 2)])
+    )
+    read, silent = store.photo(1), store.photo(2)
+    assert {name: getattr(read, name) for name in SAID} == SAID
+    assert read.warning == "truncated" and read.missing_since is None
+    assert {getattr(silent, name) for name in (*SAID, "warning")} == {None}
+    assert store.keywords_of([1, 2]) == {1: ["Café", "Zoë"]}
+
+
+def test_a_photo_that_says_something_else_keeps_its_region_map(store):
+    store.apply(Batch(added=[photo("/a.jpg", 1, rating=2, keywords=("old", "both"))]))
+    store.apply(Batch(described={1: Metadata(rating=5, keywords=("both", "new"))}))
+    assert store.photo(1).rating == 5
+    assert store.keywords_of([1]) == {1: ["both", "new"]}
+    assert store.changed_since(1).tolist() == []
+
+
+def test_companions_belong_to_one_photo_and_go_with_it(store):
+    raw, video = (Companion(f"/a.{kind}", kind, FileStamp(1, 2)) for kind in ("raw", "video"))
+    store.apply(Batch(added=[photo("/a.jpg", 1, companions=(raw,)), photo("/b.jpg", 2)]))
+    assert store.companions_of([1, 2]) == {1: [raw]}
+    store.apply(Batch(companions={2: (video, raw)}))
+    assert store.companions_of([1, 2]) == {2: [raw, video]}
+    store.apply(Batch(companions={2: (video,)}))
+    assert store.companions_of([1, 2]) == {2: [video]}
+    store.apply(Batch(removed=[2]))
+    assert store.companions_of([1, 2]) == {}
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        lambda: Batch(touched={1: FileStamp(1, 1)}),
+        lambda: Batch(moved={1: ("/b.jpg", FileStamp(1, 1))}),
+        lambda: Batch(updated={1: photo("/a.jpg", 3)}),
+    ],
+    ids=["touched", "moved", "updated"],
+)
+def test_a_missing_photo_is_marked_until_it_is_found_again(store, found):
+    store.apply(Batch(added=[photo("/a.jpg", 1), photo("/c.jpg", 2)]))
+    store.apply(Batch(missing=[1]))
+    assert store.photo(1).missing_since is not None
+    assert [file.missing for file in store.known_files()] == [True, False]
+    store.apply(found())
+    assert store.photo(1).missing_since is None
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (Filters(keyword="sea SIDE"), [1]),
+        (Filters(keyword="sea"), []),
+        (Filters(lens="ef 50"), [1]),
+        (Filters(lens="100%"), []),
+        (Filters(rating=3), [1, 2]),
+        (Filters(rating=4), [1]),
+    ],
+)
+def test_photos_are_filtered_by_what_people_noted(store, filters, expected):
+    one = photo("/a.jpg", 1, keywords=("Sea Side",), lens="Canon EF 50mm", rating=4)
+    store.apply(Batch(added=[one, photo("/b.jpg", 2, rating=3), photo("/c.jpg", 3)]))
+    assert store.photo_ids(filters).tolist() == expected
+
+
+def test_failures_come_a_page_at_a_time(store):
+    store.apply(Batch(failed=[Failure(f"/{i}.jpg", FileStamp(1, 1), "broken") for i in range(5)]))
+    assert store.failure_count() == 5
+    assert [failure.path for failure in store.failures_page(2, 2)] == ["/2.jpg", "/3.jpg"]
 
 
 # Batches
@@ -150,10 +236,10 @@ def test_failing_again_keeps_the_newest_reason(store):
 
 
 def test_a_known_content_comes_back_as_it_was_written(store):
-    new = photo("/a.jpg", 1, camera="Canon", taken_at=datetime(2020, 1, 1, tzinfo=UTC))
+    new = photo("/a.jpg", 1, camera="Canon", taken_at=datetime(2020, 1, 1, tzinfo=UTC), keywords=("Sea",))
     store.apply(Batch(added=[new]))
     known = store.known_content(new.content_hash)
-    assert (known.path, known.width, known.camera, known.taken_at) == ("/a.jpg", 40, "Canon", new.taken_at)
+    assert (known.path, known.width, known.metadata) == ("/a.jpg", 40, new.metadata)
     np.testing.assert_array_equal(known.region_map.codes, new.region_map.codes)
     np.testing.assert_array_equal(known.class_scores, new.class_scores)
     assert store.known_content(bytes(16)) is None

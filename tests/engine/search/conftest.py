@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from engine.library import indexes
-from engine.library.records import Batch, FileStamp, NewPhoto
+from engine.library.records import Batch, FileStamp, Metadata, NewPhoto
 from engine.library.store import Store
 from engine.search.searcher import Searcher
 
@@ -18,7 +18,9 @@ def new_photo(encoder, path, pixels, taken_at=None):
     ((region_map, class_scores),) = encoder.encode(np.asarray(image)[None])
     digest = hashlib.blake2b(pixels.tobytes() + path.encode(), digest_size=16).digest()
     size = pixels.shape[1], pixels.shape[0]
-    return NewPhoto(path, FileStamp(1, 1), digest, *size, "JPEG", taken_at, "Test Camera", region_map, class_scores)
+    return NewPhoto(
+        path, FileStamp(1, 1), digest, *size, "JPEG", Metadata(taken_at, camera="Test Camera"), region_map, class_scores
+    )
 
 
 def random_photos(encoder, count, seed=0):

@@ -87,6 +87,17 @@ def test_filters_are_read_beside_the_words():
     assert not parse("dog").filters
 
 
+def test_what_people_noted_is_a_filter_too():
+    filters = parse('dog keyword:"new york" lens:"50mm" rating:4').filters
+    assert (filters.keyword, filters.lens, filters.rating) == ("new york", "50mm", 4)
+
+
+@pytest.mark.parametrize("text", ["six", "6", "-1", "4.5"])
+def test_a_rating_is_up_to_five_stars(text):
+    with pytest.raises(QueryError, match="rating:4 for photos with four stars"):
+        parse(f"dog rating:{text}")
+
+
 @pytest.mark.parametrize("text", ["yesterday", "2020-13", "2020-02-30", "20", ""])
 def test_a_date_that_is_none_is_refused(text):
     with pytest.raises(QueryError, match="is not a date"):
