@@ -24,8 +24,9 @@ from engine.model.bundle import Bundle, open_bundle
 from engine.options import json_option, library_option, model_option
 from engine.photo import SUFFIXES
 from engine.settings import Settings, load_settings
-from indexer.pipeline import Report, bring_up_to_date, check_bundle, plan_for
-from indexer.progress import progress_for_stderr
+from indexer.events import Events
+from indexer.pipeline import Progress, Report, bring_up_to_date, check_bundle, plan_for
+from indexer.progress import Both, progress_for_stderr
 from indexer.samples import sample_photos
 from indexer.scan import Plan, Scan, compare, scan
 from indexer.wording import report_in_words, shown, status_in_words
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--retry-failed", is_flag=True, help="Try files again that could not be read before.")
-@json_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: a line for each event, and the report as the last.")
 def index(
     folders: tuple[str, ...],
     library: Path | None,
@@ -76,14 +77,17 @@ def index(
         plan = _plan_without_writing(settings, found, retry_failed)
         _print_plan(found, plan, as_json)
         return
-    report = index_folders(settings, found, retry_failed=retry_failed)
+    progress = Both(progress_for_stderr(), Events()) if as_json else progress_for_stderr()
+    report = index_folders(settings, found, retry_failed=retry_failed, progress=progress)
     if as_json:
         click.echo(json.dumps(asdict(report)))
     else:
         click.echo(report_in_words(report))
 
 
-def index_folders(settings: Settings, found: Scan, *, retry_failed: bool = False) -> Report:
+def index_folders(
+    settings: Settings, found: Scan, *, retry_failed: bool = False, progress: Progress | None = None
+) -> Report:
     """Bring the library of the settings up to date with a scan; makes it where there is none.
 
     Raises UnseenError where there is no photo in the folders, and none of theirs in the library.
@@ -98,7 +102,12 @@ def index_folders(settings: Settings, found: Scan, *, retry_failed: bool = False
         encoder = _EncoderWhenNeeded(bundle, settings.jobs)
         try:
             return bring_up_to_date(
-                store, encoder, found, retry_failed=retry_failed, jobs=settings.jobs, progress=progress_for_stderr()
+                store,
+                encoder,
+                found,
+                retry_failed=retry_failed,
+                jobs=settings.jobs,
+                progress=progress or progress_for_stderr(),
             )
         except KeyboardInterrupt:
             click.echo("Stopped; what is done is kept. To go on, run the same command again.", err=True)

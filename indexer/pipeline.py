@@ -56,6 +56,9 @@ class Encoder(Protocol):
 class Progress:
     """Hears how a run goes, and does nothing about it; for subclasses to show."""
 
+    def scanning(self, found: int) -> None:
+        """So many files have been found so far."""
+
     def begin(self, total: int) -> None:
         """There are `total` files to read."""
 

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 
 import click
 from tqdm import tqdm
@@ -16,6 +17,65 @@ LINE_SECONDS = 10.0
 def progress_for_stderr() -> Progress:
     """The progress that suits where standard error goes."""
     return Bar() if sys.stderr.isatty() else Lines()
+
+
+class Pace:
+    """How far a run is: files dealt with of `total`, failures among them, and how fast it goes."""
+
+    def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.total = total
+        self.done = self.failed = 0
+        self._clock = clock
+        self._started = clock()
+
+    @property
+    def per_second(self) -> float | None:
+        """Files a second since the start; None before the first."""
+        seconds = self._clock() - self._started
+        return self.done / seconds if self.done and seconds > 0 else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds that the rest takes at that speed."""
+        rate = self.per_second
+        return None if rate is None else (self.total - self.done) / rate
+
+
+class Both(Progress):
+    """Tells two listeners the same."""
+
+    def __init__(self, *listeners: Progress) -> None:
+        self._listeners = listeners
+
+    def scanning(self, found: int) -> None:
+        """So many files have been found so far."""
+        for listener in self._listeners:
+            listener.scanning(found)
+
+    def begin(self, total: int) -> None:
+        """There are `total` files to read."""
+        for listener in self._listeners:
+            listener.begin(total)
+
+    def read(self) -> None:
+        """One more file has been dealt with."""
+        for listener in self._listeners:
+            listener.read()
+
+    def failed(self, failure: Failure) -> None:
+        """A file or folder could not be read."""
+        for listener in self._listeners:
+            listener.failed(failure)
+
+    def stopping(self) -> None:
+        """The user wants to stop."""
+        for listener in self._listeners:
+            listener.stopping()
+
+    def end(self) -> None:
+        """All files have been dealt with, or the run was stopped."""
+        for listener in self._listeners:
+            listener.end()
 
 
 class Bar(Progress):
@@ -54,32 +114,33 @@ class Bar(Progress):
 class Lines(Progress):
     """A line every ten seconds."""
 
-    def __init__(self) -> None:
-        self._total = self._done = self._failures = 0
-        self._started = self._said = time.monotonic()
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._pace = Pace(0, clock)
+        self._said = clock()
 
     def begin(self, total: int) -> None:
         """There are `total` files to read."""
-        self._total = total
-        self._started = self._said = time.monotonic()
+        self._pace = Pace(total, self._clock)
+        self._said = self._clock()
 
     def read(self) -> None:
         """One more file has been dealt with."""
-        self._done += 1
-        now = time.monotonic()
+        pace = self._pace
+        pace.done += 1
+        now = self._clock()
         if now - self._said >= LINE_SECONDS:
             self._said = now
-            rate = self._done / (now - self._started)
-            minutes, seconds = divmod(round((self._total - self._done) / rate), 60)
+            minutes, seconds = divmod(round(pace.seconds_left or 0), 60)
             click.echo(
-                f"{self._done:,} of {self._total:,} photos, {rate:.1f} a second, {minutes}:{seconds:02} left, "
-                f"{self._failures} failed",
+                f"{pace.done:,} of {pace.total:,} photos, {pace.per_second or 0:.1f} a second, "
+                f"{minutes}:{seconds:02} left, {pace.failed} failed",
                 err=True,
             )
 
     def failed(self, failure: Failure) -> None:
         """A file or folder could not be read."""
-        self._failures += 1
+        self._pace.failed += 1
         _name(failure)
 
     def stopping(self) -> None:

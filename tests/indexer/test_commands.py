@@ -76,11 +76,15 @@ def test_index_says_in_words_what_it_did(unseen, colours):
     assert err == []
 
 
-def test_index_with_json_prints_the_report_and_nothing_else(unseen, colours):
+def test_index_with_json_prints_events_and_the_report_as_the_last_line(unseen, colours):
     (colours / "bad.jpg").write_bytes(b"")
     status, out, err = unseen("index", colours, "--json")
-    assert status == 0 and len(out) == 1
-    report = json.loads(out[0])
+    assert status == 0
+    *events, report = map(json.loads, out)
+    progress = [event for event in events if event["event"] == "progress"]
+    assert {"event": "failed", "path": f"{colours}/bad.jpg", "reason": "empty file"} in events
+    assert (progress[0]["done"], progress[0]["total"]) == (0, 4)
+    assert (progress[-1]["done"], progress[-1]["failed"]) == (4, 1)
     assert list(report) == REPORT
     assert (report["found"], report["added"], report["failed"]) == (4, 3, 1)
     assert err == [f"Cannot read {colours}/bad.jpg: empty file"]
@@ -97,7 +101,7 @@ def test_what_was_indexed_is_found(unseen, colours):
 def test_several_folders_and_globs_can_be_named(unseen, colours, tmp_path):
     paint(tmp_path / "more/x.png", "cyan")
     _, out, _ = unseen("index", colours, tmp_path / "more", "--exclude", "*.png", "--exclude", "blue*", "--json")
-    assert json.loads(out[0])["found"] == 2
+    assert json.loads(out[-1])["found"] == 2
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(unseen, colours, library):
@@ -190,7 +194,7 @@ def test_a_folder_whose_photos_are_all_gone_is_no_mistake(unseen, colours, libra
     for path in colours.iterdir():
         path.unlink()
     status, out, _ = unseen("index", colours, "--json")
-    assert status == 0 and json.loads(out[0])["removed"] == 3
+    assert status == 0 and json.loads(out[-1])["removed"] == 3
     one_line(unseen("index", colours), "There are no photos")
 
 
@@ -202,7 +206,7 @@ def test_bad_files_of_all_kinds_among_good_ones(unseen, colours):
     Image.new("1", (20_000, 20_000)).save(colours / "bomb.png")
     status, out, err = unseen("index", colours, "--json")
     assert status == 0
-    report = json.loads(out[0])
+    report = json.loads(out[-1])
     assert (report["added"], report["failed"]) == (4, 4)
     reasons = dict(line.removeprefix(f"Cannot read {colours}/").split(": ", 1) for line in err)
     assert reasons["text.jpg"] == "not an image this program can read"
@@ -217,7 +221,7 @@ def test_a_file_and_a_folder_that_may_not_be_read(unseen, colours, without_power
     status, out, err = unseen("index", colours, "--json")
     (colours / "shut").chmod(0o755)
     assert status == 0
-    report = json.loads(out[0])
+    report = json.loads(out[-1])
     assert (report["found"], report["added"], report["failed"]) == (3, 2, 2)
     assert sorted(err) == [
         f"Cannot read {colours}/red.jpg: permission denied",

@@ -4,7 +4,6 @@ import sys
 import pytest
 
 from engine.library.records import Failure, FileStamp
-from indexer import progress
 from indexer.progress import Bar, Lines, progress_for_stderr
 
 FAILURE = Failure("/photos/a\nb.jpg", FileStamp(1, 1), "empty file")
@@ -22,10 +21,9 @@ def test_a_terminal_gets_a_bar_and_a_log_gets_lines(monkeypatch):
     assert isinstance(progress_for_stderr(), Lines)
 
 
-def test_a_log_gets_a_line_every_ten_seconds_with_rate_and_time_left(monkeypatch, capsys):
+def test_a_log_gets_a_line_every_ten_seconds_with_rate_and_time_left(capsys):
     clock = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
-    lines = Lines()
+    lines = Lines(lambda: clock[0])
     lines.begin(1000)
     lines.failed(FAILURE)
     for _ in range(250):
