@@ -1,8 +1,10 @@
 """Relevance feedback: what people said of a query's hits, put to use the next time it is asked.
 
 A query is remembered by its terms alone, in any order; filters narrow what is shown, and do not change what is meant.
-What was said of a photo is never overruled: the relevant ones come first, the others last and below any cut-off. Scores
-and confidence stay the model's own.
+What was said of a photo is never overruled: the relevant ones come first, the others last and below any cut-off. And it
+tells of photos that nobody said anything of: the query's vector is moved a little, away from regions that were taken
+for what they are not and towards those that were right (Rocchio 1971). That is measured for queries of one term, with
+what is not relevant; what is relevant alone moves nothing, since regions have much in common that is not the thing.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +15,11 @@ from numpy.typing import NDArray
 from engine.library.feedback import Feedback, Mark
 from engine.library.region_map import Array
 from engine.library.store import Store
+from engine.model.bundle import Bundle
 from engine.words.query import Query
+
+TOWARDS = 0.1  # how far a unit vector is moved towards what is relevant, and as much further from what is not
+AWAY = 0.1
 
 
 @dataclass(frozen=True)
@@ -47,10 +53,30 @@ class Marks:
         ranks = self.ranks(ids)
         return np.where(ranks == 0, confidence >= cut, (ranks < 0) | (cut <= 0))
 
+    def sharpened(self, vector: Array, store: Store, bundle: Bundle) -> Array:
+        """The unit vector (d,) of a single term, moved by what was said; as it is where nothing was not relevant."""
+        maps = store.region_maps(list(self.by_photo))
+        query = bundle.queries(vector[None])[0]
+        best: dict[bool, list[Array]] = {True: [], False: []}
+        for i, photo_id in enumerate(maps.ids.tolist()):
+            codes = maps.codes[maps.offsets[i] : maps.offsets[i + 1]].astype(np.float32)
+            top = codes[np.argsort(-(codes @ query))[: bundle.top_k]]
+            best[self.by_photo[photo_id].relevant].append(_unit((top * bundle.steps)[:, :-1].mean(axis=0)))
+        if not best[False]:
+            return vector
+        towards = TOWARDS * np.mean(best[True], axis=0) if best[True] else np.zeros_like(vector)
+        away = AWAY + (TOWARDS if best[True] else 0)
+        return _unit(vector + towards - away * np.mean(best[False], axis=0))
+
 
 def spelled(query: Query) -> str:
     """The terms of a query in one way of writing them, so that “Dog  beach” and `beach dog` are one."""
     return " ".join(sorted(_spelled(term.text, term.weight) for term in query.terms))
+
+
+def _unit(vector: Array) -> Array:
+    unit: Array = (vector / max(float(np.linalg.norm(vector)), 1e-12)).astype(np.float32)
+    return unit
 
 
 def _spelled(text: str, weight: float) -> str:

@@ -200,12 +200,14 @@ class Searcher:
         query = parse(text, self.bundle.is_compound, beside_image=beside_image)
         vectors = np.array([self.bundle.words.vector(term.text) for term in query.terms], np.float32)
         vectors = vectors.reshape(-1, self.bundle.words.dim)
-        queries = self.bundle.queries(vectors)
+        marks = Marks.of(self.store, query)
+        aimed = marks.sharpened(vectors[0], self.store, self.bundle)[None] if marks and len(vectors) == 1 else vectors
+        queries = self.bundle.queries(aimed)
         curves = self.calibration.curves(self.bundle.reference(queries))
         scored = ScoredQuery(queries, np.array([term.weight for term in query.terms], np.float32), curves)
         regions = region_scores(self.bundle.background.codes, queries)
         deviation = np.maximum(regions.std(axis=0), 1e-6)
-        return _Prepared(query, scored, vectors, regions.mean(axis=0), deviation, Marks.of(self.store, query))
+        return _Prepared(query, scored, vectors, regions.mean(axis=0), deviation, marks)
 
     def _scores(
         self, scored: ScoredQuery, wanted: int, filters: Filters, also: list[int]
