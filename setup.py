@@ -47,6 +47,7 @@ setup(
         "flask>=3.0",
         "flask-openapi3>=4.0",
         "waitress>=3.0",
+        "prometheus-client>=0.20",
         "click>=8.1",
         "tqdm>=4.66",
     ],

@@ -5,7 +5,7 @@ from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
 from engine.settings import Settings, load_settings
-from webapp import auth, csrf, errors, library, security
+from webapp import auth, caching, compression, cors, csrf, errors, library, limits, logs, metrics, security
 from webapp.proxy import Proxied
 from webapp.schemas import ProblemOut
 
@@ -30,15 +30,24 @@ def create_app(settings: Settings | None = None) -> Flask:
         validation_error_callback=errors.invalid_arguments,
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.extensions[library.EXTENSION] = library.Library(settings)
     app.url_map.strict_slashes = False
+    shown = app.extensions[library.EXTENSION] = library.Library(settings)
+    jobs = indexing.register(app, settings)
+    # What is registered first sees a request first, and its answer last.
+    logs.register(app, settings)
+    metrics.register(app, shown, jobs)
     security.register(app, settings.host, settings.hosts)
+    cors.register(app, settings.cors)
     errors.register(app)
+    compression.register(app)
     auth.register(app, settings)
     csrf.register(app, settings.cors)
-    indexing.register(app, settings)
+    limits.register(app, auth.costly_calls(settings))
+    caching.register(app)
     for calls in (api.api, feedback.feedback, indexing.indexing, overview.overview):
         app.register_api(calls)
-    app.wsgi_app = Proxied(app.wsgi_app, settings)  # type: ignore[method-assign]
     app.register_blueprint(pages)
+    app.add_url_rule("/healthz", "health", overview.health)  # where programs look for it
+    app.add_url_rule("/metrics", "metrics", metrics.exposition)
+    app.wsgi_app = Proxied(app.wsgi_app, settings)  # type: ignore[method-assign]
     return app

@@ -21,6 +21,7 @@ from webapp import pictures, schemas
 from webapp.answers import Answer, answers, blueprint, content, next_page, urls
 from webapp.errors import NotInLibrary
 from webapp.library import current, photo_of, searcher
+from webapp.limits import costly
 
 TAGS = 10  # of a photo
 OVERLAY_EDGE = 512  # pixels of the longest side of a heatmap's picture
@@ -99,7 +100,7 @@ def heatmap(path: schemas.PhotoId, query: schemas.Words) -> Answer:
     summary="Where the words are, drawn",
     responses=content("image/png", statuses=(400, 404)),
 )
-def heatmappicture(path: schemas.PhotoId, query: schemas.Words) -> Answer:
+def heatmap_picture(path: schemas.PhotoId, query: schemas.Words) -> Answer:
     """A transparent picture to lay over the photo."""
     return _overlay(path.id, query.q)
 
@@ -123,7 +124,8 @@ def _next_page(query: schemas.Page, total: int) -> str | None:
 
 
 def like(arguments: schemas.ImageArguments, top: int) -> Results:
-    """Photos like an image that was sent; raises UnreadablePhoto, UnknownWord or QueryError."""
+    """Photos like an image that was sent; raises UnreadablePhoto, UnknownWord, QueryError or TooMany."""
+    costly()
     found, encoder = searcher(), current().encoder()
     picture = open_picture(arguments.image.read(), "the image", square=encoder.input_size)
     ((_, class_scores),) = encoder.encode(squash(picture.image, encoder.input_size)[None])

@@ -27,6 +27,7 @@ from webapp.security import is_loopback
 
 EXTENSION = "unseen.guesses"
 DAYS = 30  # that a session lasts
+RATE = 60  # costly calls a minute for each client, where others than this machine may ask
 GUESSES = 10  # wrong tokens a minute from one address
 PUBLIC = frozenset({"static", "auth.login", "auth.send_token", "library.healthz", "health"})
 NOTED = 3600.0  # seconds after which the use of a token is noted again
@@ -54,6 +55,13 @@ def only_here(settings: Settings) -> bool:
 def token_needed(settings: Settings) -> bool:
     """Whether who asks must show a token."""
     return not only_here(settings) if settings.auth is None else settings.auth
+
+
+def costly_calls(settings: Settings) -> int:
+    """How many a client may make in a minute; 0 is any number."""
+    if settings.rate is not None:
+        return settings.rate
+    return 0 if only_here(settings) else RATE
 
 
 def register(app: Flask, settings: Settings) -> None:
@@ -137,7 +145,7 @@ def _verified(text: str) -> Token:
     """The token as the library keeps it; raises TokenNeeded, or TooMany where too many wrong ones came before."""
     guesses: Limit = current_app.extensions[EXTENSION]
     client = request.remote_addr or ""
-    if seconds := guesses.wait(client):
+    if seconds := guesses.take(client, 0):
         raise TooMany("Too many wrong tokens came from this address", "Wait a minute", seconds)
     token = None
     with suppress(LibraryNotFound):  # without a library there is no token

@@ -1,7 +1,6 @@
 """`unseen serve`: the page and the API, by a server made for it."""
 
 import errno
-import logging
 import signal
 import threading
 from pathlib import Path
@@ -29,7 +28,7 @@ def serve(host: str | None, port: int | None, auth: bool | None, library: Path |
     \b
     Example: unseen serve --port 8080
     """
-    from webapp import create_app
+    from webapp import create_app, logs
     from webapp.auth import only_here, token_needed
     from webapp.indexing import EXTENSION as JOBS
     from webapp.library import EXTENSION as LIBRARY
@@ -44,7 +43,7 @@ def serve(host: str | None, port: int | None, auth: bool | None, library: Path |
         server = Server(app, settings.host.strip("[]"), wanted, settings.threads)
     except (OSError, ValueError) as error:  # waitress says ValueError for a name that is no address
         raise _cannot_listen(error, settings.host, wanted) from None
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # that requests wait their turn is no news
+    logs.configure(settings)
     for wish in (signal.SIGTERM, signal.SIGINT):  # a shell may have started us with the latter ignored
         signal.signal(wish, lambda *_: server.stop())
     threading.Thread(target=app.extensions[LIBRARY].warm, daemon=True).start()

@@ -1,10 +1,11 @@
 """Errors become responses here and nowhere else: problem documents (RFC 9457) for the API, a page for people."""
 
+import logging
 from http import HTTPStatus
 from math import ceil
 from typing import Any
 
-from flask import Flask, Response, current_app, json, render_template, request
+from flask import Flask, Response, g, json, render_template, request
 from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
@@ -21,6 +22,8 @@ from engine.errors import (
 )
 from engine.photo import NotAPhoto, UnreadablePhoto
 from engine.search.serialise import readable
+
+logger = logging.getLogger("unseen.errors")
 
 MAX_UPLOAD = 64 << 20  # bytes
 
@@ -211,5 +214,9 @@ def _http(error: HTTPException) -> ResponseReturnValue:
 
 
 def _unforeseen(error: Exception) -> ResponseReturnValue:
-    current_app.logger.error("%s %s failed", request.method, request.path, exc_info=error)
-    return _http(InternalServerError("The server met an error it did not expect; its log says more"))
+    number = g.get("request_id")
+    extra = {"fields": {"request_id": number}}
+    logger.error("%s %r failed (request %s)", request.method, request.path, number, exc_info=error, extra=extra)
+    return _http(
+        InternalServerError(f"The server met an error it did not expect; its log says more (request {number})")
+    )

@@ -15,6 +15,7 @@ from webapp.answers import Answer, answers, blueprint, content, urls
 from webapp.errors import TooMany
 from webapp.jobs import Job, Jobs
 from webapp.library import LARGEST
+from webapp.limits import costly
 from webapp.roots import to_index
 
 EXTENSION = "unseen.jobs"
@@ -80,15 +81,17 @@ class JobsOut(BaseModel):
     next: str | None
 
 
-def register(app: Flask, settings: Settings) -> None:
-    """Give `app` its jobs."""
-    app.extensions[EXTENSION] = Jobs(settings)
+def register(app: Flask, settings: Settings) -> Jobs:
+    """Give `app` its jobs, and return them."""
     app.extensions[EXTENSION_STREAMS] = threading.BoundedSemaphore(STREAMS)
+    app.extensions[EXTENSION] = following = Jobs(settings)
+    return following
 
 
 @indexing.post("/index", summary="Start an index run", responses=answers(JobOut, 400, 403, 415, status=202))
 def index(body: IndexIn) -> Answer:
     """Bring the library up to date with a folder, or with all that were indexed before. Photos are only read."""
+    costly()
     job = jobs().start(to_index(body.folder), retry_failed=body.retry_failed)
     shown = job_to_json(job)
     return shown, 202, {"Location": shown["url"]}

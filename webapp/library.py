@@ -47,7 +47,7 @@ class Library:
 
     def searcher(self) -> Searcher:
         """The searcher; raises LibraryNotFound, WrongBundle or BundleError."""
-        identity = self._file_identity()
+        identity = self.identity
         with self._lock:
             if self._searcher is None or identity != self._identity:
                 if self._searcher is not None:
@@ -61,7 +61,7 @@ class Library:
 
     def database(self) -> Database:
         """The library's database for reading, whatever its model; raises LibraryNotFound or LibraryError."""
-        identity = self._file_identity()
+        identity = self.identity
         with self._lock:
             if self._database is None or identity != self._database_identity:
                 if self._database is not None:
@@ -85,7 +85,9 @@ class Library:
             found = self.searcher()
             found.search(f'"{found.bundle.labels[0]}"', top=1)
 
-    def _file_identity(self) -> tuple[int, int]:
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Tells this library from another one that takes its place; raises LibraryNotFound."""
         try:
             status = (self.folder / DATABASE).stat()
         except OSError:

@@ -5,6 +5,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from flask import Flask, current_app, request
+
+from webapp.errors import TooMany
+
+EXTENSION = "unseen.costly"
 CLIENTS = 10_000  # that are remembered; the longest unseen is forgotten first
 
 
@@ -21,15 +26,11 @@ class Limit:
         self._lock = threading.Lock()
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # calls left, at what time
 
-    def take(self, client: str) -> float:
-        """Take a call; returns 0.0, or the seconds to wait where there is none left."""
-        return self._look(client, 1.0)
+    def take(self, client: str, calls: float = 1.0) -> float:
+        """Take a call, or a part of one; returns 0.0, or the seconds to wait where there is none left.
 
-    def wait(self, client: str) -> float:
-        """Seconds until there is a call to take, without taking it."""
-        return self._look(client, 0.0)
-
-    def _look(self, client: str, calls: float) -> float:
+        With 0 calls it only looks.
+        """
         if not self._per_second:
             return 0.0
         with self._lock:
@@ -41,3 +42,15 @@ class Limit:
             if len(self._buckets) > CLIENTS:
                 self._buckets.popitem(last=False)
             return 0.0 if enough else (1 - left) / self._per_second
+
+
+def register(app: Flask, rate: int) -> None:
+    """Let each client of `app` make `rate` costly calls a minute; 0 is any number."""
+    app.extensions[EXTENSION] = Limit(rate, max(1, rate // 2))
+
+
+def costly(calls: float = 1.0) -> None:
+    """The running request costs as much as so many calls; raises TooMany where the client has made too many."""
+    limit: Limit = current_app.extensions[EXTENSION]
+    if seconds := limit.take(request.remote_addr or "", calls):
+        raise TooMany("Too many costly calls came from this address", "Wait a little", seconds)

@@ -9,9 +9,10 @@ from pydantic import BaseModel, Field
 from engine.library.overview import Bounds, Overview
 from engine.library.status import status_of
 from engine.search.serialise import Json, readable, rfc3339
-from webapp.answers import Answer, answers, blueprint, next_page, urls
+from webapp.answers import Answer, answers, blueprint, content, next_page, urls
 from webapp.indexing import JobOut, job_to_json, jobs
 from webapp.library import current, searcher
+from webapp.metrics import exposition
 from webapp.schemas import Page
 
 overview = blueprint("library", "The library as a whole")
@@ -246,6 +247,17 @@ def status() -> Answer:
 @overview.get("/healthz", summary="Liveness", responses={200: HealthOut})
 def healthz() -> Answer:
     """Whether the server answers; it says nothing of the library."""
+    return health()
+
+
+@overview.get("/metrics", summary="Measurements", responses=content("text/plain"))
+def metrics() -> Answer:
+    """Requests, times, the library and the running job, in Prometheus's text format."""
+    return exposition()
+
+
+def health() -> Json:
+    """The object of `GET /healthz`."""
     return {"status": "ok"}
 
 

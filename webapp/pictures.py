@@ -20,8 +20,10 @@ from engine.photo import open_picture, read_file
 from engine.search.serialise import readable, version
 from webapp.errors import FileGone
 from webapp.library import current
+from webapp.limits import costly
 
 SHOWN_AS_IS = {kind: f"image/{kind}" for kind in ("jpeg", "png", "webp", "gif", "avif")}
+PICTURE = 0.1  # of a costly call: to decode a photo
 LARGEST = 1 << 20  # pixels of a side: more than any photo has
 
 _ORIENTATION = 0x0112  # EXIF
@@ -76,6 +78,7 @@ def _thumbnail(photo: Photo, size: int | None) -> bytes:
 
 def _scaled(photo: Photo, size: int) -> bytes:
     """The upright photo from its file; a missing thumbnail is put back by the way."""
+    costly(PICTURE)
     try:
         file = read_file(photo.path)
         image = open_picture(file.data, photo.path, 1, max(size, thumbnails.SIDE)).image

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Boolean, Row, String, delete, func, insert, literal, select
+from sqlalchemy import Boolean, Row, String, delete, insert, literal, select
 from sqlalchemy.sql.selectable import Select
 
 from engine.library.database import Database
@@ -57,12 +57,6 @@ class Feedback:
     def all(self) -> list[Mark]:
         """All marks, the oldest first."""
         return list(self._read(select(feedback).order_by(feedback.c.id)))
-
-    def revision(self) -> str:
-        """Differs whenever the marks do, since the id of a mark is never given again."""
-        with self._database.reading() as connection:
-            row = connection.execute(select(func.count(), func.max(feedback.c.id)).select_from(feedback)).one()
-        return f"{row[0]}.{row[1] or 0}"
 
     def _read(self, query: "Select[tuple[int, str, int, bool, datetime]]") -> Iterator[Mark]:
         with self._database.reading() as connection:

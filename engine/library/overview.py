@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 
 from engine.library.database import Database
-from engine.library.schema import photos, roots
+from engine.library.schema import feedback, library, photos, roots
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,17 @@ class Overview:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def state(self) -> str:
+        """Differs whenever anything that the library says does: photos, failures, roots, marks."""
+        parts = (
+            select(library.c.generation).scalar_subquery(),
+            select(func.max(roots.c.indexed_at)).scalar_subquery(),
+            select(func.count()).select_from(feedback).scalar_subquery(),
+            select(func.max(feedback.c.id)).scalar_subquery(),  # the id of a mark is never given again
+        )
+        with self._database.reading() as connection:
+            return " ".join(map(str, connection.execute(select(*parts)).one()))
 
     def folders(self) -> list[FolderCount]:
         """Folders that hold photos and those between them and the folder that was indexed, by path."""

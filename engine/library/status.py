@@ -77,13 +77,18 @@ def status_of(store: Store) -> Status:
         info.fingerprint,
         store.schema_version(),
         info.generation,
-        next(iter(FaissIndex.generations(folder, "regions")), None),
+        index_generation(folder),
         info.created_at,
         info.updated_at,
         _bytes(folder.glob(f"{DATABASE}*")),
         _bytes(folder.glob("*.faiss")),
         _bytes(Path(top) / name for top, _, names in os.walk(folder / "thumbnails") for name in names),
     )
+
+
+def index_generation(folder: Path) -> int | None:
+    """The generation that the vector index covers; None where there is none."""
+    return next(iter(FaissIndex.generations(folder, "regions")), None)
 
 
 def _bytes(paths: Iterable[Path]) -> int:

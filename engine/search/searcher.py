@@ -123,6 +123,7 @@ class Searcher:
 
     store: Store
     bundle: Bundle
+    widened: int = field(default=0, init=False)  # times that a search had to ask the index for more
     _indexes: Indexes | None = field(default=None, init=False)
     _index_names: tuple[str, ...] = field(default=(), init=False)
 
@@ -235,6 +236,7 @@ class Searcher:
             if len(best) >= wanted and best[wanted - 1] >= bound:
                 return maps.ids, term_scores, True
             regions *= 4
+            self.widened += 1
 
     def indexes(self) -> Indexes | None:
         """The indexes on disk, read again when an index run has replaced them."""
