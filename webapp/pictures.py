@@ -21,6 +21,7 @@ from engine.search.serialise import readable, version
 from webapp.errors import FileGone
 from webapp.library import current
 from webapp.limits import costly
+from webapp.roots import file_of
 
 SHOWN_AS_IS = {kind: f"image/{kind}" for kind in ("jpeg", "png", "webp", "gif", "avif")}
 PICTURE = 0.1  # of a costly call: to decode a photo
@@ -38,13 +39,14 @@ def thumbnail(photo: Photo, size: int | None, asked_version: str | None) -> Resp
 def original(photo: Photo) -> Response:
     """The file as it is where a browser shows it upright, else an upright JPEG of all its pixels; raises FileGone."""
     kind = SHOWN_AS_IS.get(photo.format.lower())
+    path = file_of(photo)
     try:
-        status = os.stat(photo.path)  # noqa: PTH116  (paths may hold bytes that are not UTF-8)
+        status = os.stat(path)  # noqa: PTH116  (paths may hold bytes that are not UTF-8)
         etag = f"{status.st_mtime_ns:x}-{status.st_size:x}"
-        if kind is None or _orientation(photo.path) not in (0, 1):
+        if kind is None or _orientation(path) not in (0, 1):
             return _picture(f"{etag}-jpeg", lambda: _scaled(photo, LARGEST))
         name = PurePath(readable(photo.path)).name
-        response = send_file(photo.path, kind, conditional=True, download_name=name, etag=etag)
+        response = send_file(path, kind, conditional=True, download_name=name, etag=etag)
     except (OSError, ValueError, SyntaxError) as error:
         raise _gone(photo, error) from None
     response.headers["Cache-Control"] = "private, no-cache"
@@ -80,7 +82,7 @@ def _scaled(photo: Photo, size: int) -> bytes:
     """The upright photo from its file; a missing thumbnail is put back by the way."""
     costly(PICTURE)
     try:
-        file = read_file(photo.path)
+        file = read_file(file_of(photo))
         image = open_picture(file.data, photo.path, 1, max(size, thumbnails.SIDE)).image
     except PhotoError as error:
         raise _gone(photo, error) from None

@@ -6,8 +6,9 @@ A link may lead anywhere, so what counts is where a path leads once all links ar
 import os
 
 from engine.errors import LibraryNotFound
+from engine.library.records import Photo
 from engine.search.serialise import readable
-from webapp.errors import NoFolder, OutsideRoots
+from webapp.errors import FileGone, NoFolder, OutsideRoots
 from webapp.library import current, searcher
 
 
@@ -27,6 +28,21 @@ def inside(path: str) -> bool:
     """Whether a path, with all links followed, is one of the folders or below one."""
     real = os.path.realpath(path)
     return any(real == top or real.startswith(f"{top.rstrip('/')}/") for top in map(os.path.realpath, roots()))
+
+
+def file_of(photo: Photo) -> str:
+    """The path of a photo's file with all links followed; raises FileGone where it leads out of the folders.
+
+    A file at the very path that was indexed, without any link in it, may be shown even while its first index run is
+    going on, when its folder is not yet known as indexed.
+    """
+    real = os.path.realpath(photo.path)
+    if real != photo.path and not inside(real):
+        raise FileGone(
+            f"{readable(photo.path)} leads out of the folders that were indexed",
+            "Index the folder that it leads to, if it should be shown",
+        )
+    return real
 
 
 def to_index(folder: str | None) -> list[str]:

@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+from webapp.server import Server as Serving
 
 
 @dataclass(frozen=True)
@@ -18,15 +21,16 @@ class Server:
 
 
 @contextmanager
-def started(settings, *arguments) -> Iterator[Server]:
-    """A server on a free port."""
+def started(settings, *arguments, code="from webapp.commands import serve; serve()", **variables) -> Iterator[Server]:
+    """A server on a free port; `variables` are set in its environment."""
     environment = {
         **os.environ,
         "UNSEEN_LIBRARY": str(settings.library),
         "UNSEEN_MODEL": settings.model,
         "UNSEEN_CACHE": str(settings.cache),
+        **variables,
     }
-    command = [sys.executable, "-c", "from webapp.commands import serve; serve()", "--port", "0", *arguments]
+    command = [sys.executable, "-c", code, "--port", "0", *arguments]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         said = []
@@ -40,3 +44,16 @@ def started(settings, *arguments) -> Iterator[Server]:
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def serving(app) -> Iterator[Serving]:
+    """An app behind the server, in threads of this process."""
+    server = Serving(app, "127.0.0.1", 0, 4)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        thread.join()

@@ -1,0 +1,129 @@
+"""The server stops without losing what it has taken on, and what it loses by force leaves the library sound."""
+
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from engine.settings import Settings
+from tests.conftest import paint
+from tests.webapp.conftest import index
+from tests.webapp.serving import serving, started
+
+API = "/api/v1"
+
+
+class Client(threading.Thread):
+    """Asks again and again over kept connections; counts answers, and what was asked and not answered."""
+
+    def __init__(self, port, path):
+        super().__init__()
+        self.port, self.path = port, path
+        self.answered = 0
+        self.lost = []
+        self.started = threading.Event()
+
+    def run(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        while True:
+            try:
+                connection.connect()
+            except OSError:
+                return  # nobody listens any more
+            try:
+                while connection.sock is not None:  # until an answer says that the connection closes
+                    connection.request("GET", self.path)
+                    answer = connection.getresponse()
+                    body = answer.read()
+                    if answer.status != 200 or len(body) != int(answer.headers["Content-Length"]):
+                        self.lost.append(answer.status)
+                    self.answered += 1
+                    self.started.set()
+            except (OSError, http.client.HTTPException) as error:
+                self.lost.append(error)
+                return
+
+
+def test_sigterm_under_load_loses_no_request_that_was_accepted(settings):
+    paths = [f"{API}/search?q=red", f"{API}/images/1/thumbnail?size=300", f"{API}/images/1/heatmap?q=blue", "/"]
+    with started(settings) as running:
+        port = int(running.address.rsplit(":", 1)[1])
+        clients = [Client(port, path) for path in paths * 4]
+        for client in clients:
+            client.start()
+        for client in clients:
+            assert client.started.wait(30)
+        running.process.send_signal(signal.SIGTERM)
+        for client in clients:
+            client.join(40)
+        assert running.process.wait(30) == 0
+        assert running.process.stderr.read() == ""
+    assert [client.lost for client in clients if client.lost] == []
+    assert sum(client.answered for client in clients) >= len(clients)
+
+
+def nobody_is_let_in(port):
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_a_request_that_is_half_sent_when_the_server_stops_is_answered_and_nobody_else_let_in(app):
+    with serving(app) as running:
+        slow = socket.create_connection(("127.0.0.1", running.port), timeout=20)
+        slow.sendall(b"GET /healthz HTTP/1.1\r\n")
+        heard = http.client.HTTPConnection("127.0.0.1", running.port)
+        heard.request("GET", "/healthz")
+        assert heard.getresponse().status == 200  # so the server has heard of the other one too
+        running.stop()
+        while not nobody_is_let_in(running.port):
+            pass
+        slow.sendall(b"Host: localhost\r\n\r\n")
+        answer = slow.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"Connection: close" in answer
+    slow.close()
+    heard.close()
+
+
+SERVE = """
+import sys
+sys.path.insert(0, {root!r})
+from tests.webapp.conftest import COLOUR_INDEX
+from webapp import indexing, jobs
+jobs.Jobs.__init__.__defaults__ = (COLOUR_INDEX,)
+from webapp.commands import serve
+serve()
+"""
+
+
+@pytest.mark.parametrize("wish", [signal.SIGTERM, signal.SIGKILL])
+def test_an_index_run_ends_with_the_server_and_leaves_the_library_sound(tmp_path, colour_bundle, wish):
+    photos = tmp_path / "photos"
+    first = paint(photos / "0.png", "red")
+    library = tmp_path / "library"
+    index(library, colour_bundle, [first])
+    for i in range(1, 400):
+        paint(photos / f"{i}.png", (i % 256, i // 2 % 256, 99), size=(64 + i % 7, 48))
+    settings = Settings(library=library, model=str(colour_bundle.folder), cache=colour_bundle.cache)
+    root = str(Path(__file__).parents[2])
+    environment = {"UNSEEN_ROOTS": str(photos)}
+    with started(settings, code=SERVE.format(root=root), **environment) as running:
+        connection = http.client.HTTPConnection("127.0.0.1", int(running.address.rsplit(":", 1)[1]))
+        body = json.dumps({"folder": str(photos)})
+        connection.request("POST", f"{API}/index", body, {"Content-Type": "application/json"})
+        job = json.loads(connection.getresponse().read())
+        assert job["state"] == "running", job
+        running.process.send_signal(wish)
+        assert running.process.wait(60) == (0 if wish == signal.SIGTERM else -wish)
+    unseen = [sys.executable, "-c", "from engine.cli import main; main()"]
+    checked = subprocess.run([*unseen, "db", "check", "--library", str(library)], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
