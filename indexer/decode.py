@@ -23,6 +23,7 @@ class Decoded:
     height: int
     format: str
     metadata: Metadata
+    warning: str | None
 
 
 def decode(file: PhotoFile, size: int) -> Decoded:
@@ -38,4 +39,5 @@ def decode(file: PhotoFile, size: int) -> Decoded:
         picture.height,
         picture.format,
         picture.metadata,
+        picture.warning,
     )

@@ -26,6 +26,7 @@ from engine.library.region_map import RegionMap
 from engine.library.store import Store
 from engine.model.bundle import Bundle
 from engine.photo import UnreadablePhoto, UnreadFile, read_file
+from engine.photo.metadata import dated_by_file
 from indexer.decode import Decoded, decode
 from indexer.scan import UNREAD, FoundFile, Plan, Scan, compare, within
 
@@ -199,7 +200,7 @@ class _Run:
             file = read_file(path)
             known = self._store.known_content(file.content_hash)
             if known is not None:
-                return replace(known, path=path, stamp=file.stamp)
+                return _at(known, path, file.stamp)
             decoded = decode(file, self._encoder.input_size)
         except UnreadablePhoto as error:
             return error
@@ -216,7 +217,7 @@ class _Run:
         elif isinstance(outcome, NewPhoto):
             self._put(outcome, known)
         elif outcome.content_hash in self._recent:
-            self._put(replace(self._recent[outcome.content_hash], path=file.path, stamp=outcome.stamp), known)
+            self._put(_at(self._recent[outcome.content_hash], file.path, outcome.stamp), known)
         else:
             waiting = self._waiting.setdefault(outcome.content_hash, _Waiting(outcome, []))
             waiting.files.append((file.path, outcome.stamp, known))
@@ -242,9 +243,10 @@ class _Run:
                         photo.width,
                         photo.height,
                         photo.format,
-                        photo.metadata,
+                        dated_by_file(photo.metadata, stamp),
                         region_map,
                         class_scores,
+                        photo.warning,
                     ),
                     known,
                     new_content=True,
@@ -304,6 +306,11 @@ class _Run:
             del self._recent[content_hash]
         self._batch, self._replaced = Batch(), []
         self._committed_at = time.monotonic()
+
+
+def _at(photo: NewPhoto, path: str, stamp: FileStamp) -> NewPhoto:
+    """The same content in another file."""
+    return replace(photo, path=path, stamp=stamp, metadata=dated_by_file(photo.metadata, stamp))
 
 
 Item = TypeVar("Item")

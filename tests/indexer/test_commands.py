@@ -199,9 +199,9 @@ def test_a_folder_whose_photos_are_all_gone_is_no_mistake(unseen, colours, libra
 
 
 def test_bad_files_of_all_kinds_among_good_ones(unseen, colours):
-    whole = paint(colours / "whole.jpg", "red", size=(400, 300)).read_bytes()
+    whole = paint(colours / "whole.png", "red", size=(400, 300)).read_bytes()
     (colours / "text.jpg").write_text("Dear diary")
-    (colours / "cut.jpg").write_bytes(whole[:-100])
+    (colours / "cut.png").write_bytes(whole[:-100])
     (colours / "empty.jpg").write_bytes(b"")
     Image.new("1", (20_000, 20_000)).save(colours / "bomb.png")
     status, out, err = unseen("index", colours, "--json")
@@ -211,7 +211,7 @@ def test_bad_files_of_all_kinds_among_good_ones(unseen, colours):
     reasons = dict(line.removeprefix(f"Cannot read {colours}/").split(": ", 1) for line in err)
     assert reasons["text.jpg"] == "not an image this program can read"
     assert reasons["empty.jpg"] == "empty file"
-    assert reasons["cut.jpg"].startswith("truncated JPEG: ")
+    assert reasons["cut.png"].startswith("truncated PNG: ")
     assert reasons["bomb.png"].startswith("20,000×20,000 pixels")
 
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 RUN = """
 import itertools, os, signal, sys
 from pathlib import Path
-from engine.library import store, thumbnails, vector_index
+from engine.library import batches, store, thumbnails, vector_index
 from engine.library.lock import writer_lock
 from engine.model.bundle import Bundle
 from indexer import pipeline
@@ -31,7 +31,7 @@ owner, name = {
     "reading": (pipeline, "decode"),
     "encoding": (ColourEncoder, "encode"),
     "a transaction": (store.Store, "apply"),
-    "the database": (store, "_map_values"),
+    "the database": (batches, "_map"),
     "thumbnail": (thumbnails.tempfile, "mkstemp"),
     "index": (vector_index.FaissIndex, "save"),
     "roots": (store.Store, "remember_root"),

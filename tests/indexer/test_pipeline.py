@@ -162,7 +162,7 @@ def test_a_changed_photo_keeps_its_id_and_gets_another_map(library, photos):
 
 def test_a_copy_is_not_encoded_again(library, photos, unneeded):
     library.index(album(photos))
-    shutil.copy(photos / "003.jpg", photos / "copy.jpg")
+    shutil.copy2(photos / "003.jpg", photos / "copy.jpg")
     assert counts(library.index(photos, encoder=unneeded)) == {"found": 13, "added": 1, "unchanged": 12}
     content = library.content()
     assert content[str(photos / "copy.jpg")][2:] == content[str(photos / "003.jpg")][2:]
@@ -311,12 +311,12 @@ def test_what_is_excluded_stays_out_and_leaves_if_it_was_in(library, photos):
 def bad(photos):
     """Good and bad files; the bad ones with the reasons they must get."""
     album(photos, 3)
-    whole = paint(photos / "whole.jpg", "red", "blue", size=(300, 200)).read_bytes()
-    (photos / "whole.jpg").unlink()
+    whole = paint(photos / "whole.png", "red", "blue", size=(300, 200)).read_bytes()
+    (photos / "whole.png").unlink()
     files = {
         "text.jpg": (b"Dear diary", "not an image this program can read"),
         "empty.png": (b"", "empty file"),
-        "cut.jpg": (whole[:-200], "truncated JPEG: "),
+        "cut.png": (whole[:-200], "truncated PNG: "),
     }
     for name, (data, _) in files.items():
         (photos / name).write_bytes(data)
@@ -332,6 +332,14 @@ def test_files_that_fail_are_recorded_and_named_once_and_stop_nothing(library, p
     assert {Path(path).name: reason for path, reason in library.heard.failures.items()} == failures
 
 
+def test_what_could_be_read_of_a_file_is_used_and_marked(library, photos):
+    whole = paint(photos / "cut.jpg", "red", "blue", size=(300, 200)).read_bytes()
+    (photos / "cut.jpg").write_bytes(whole[:-200])
+    assert counts(library.index(photos)) == {"found": 1, "added": 1}
+    with library.open() as store:
+        assert store.photo_at(str(photos / "cut.jpg")).warning == "the end of the file is missing"
+
+
 def test_a_file_that_failed_is_counted_but_not_read_until_it_changes(library, photos, bad, unneeded):
     library.index(photos)
     assert counts(library.index(photos, encoder=unneeded)) == {"found": 7, "unchanged": 3, "failed": 4}
@@ -341,7 +349,7 @@ def test_a_file_that_failed_is_counted_but_not_read_until_it_changes(library, ph
     paint(photos / "text.jpg", "red")
     (photos / "empty.png").unlink()
     assert counts(library.index(photos)) == {"found": 6, "added": 1, "unchanged": 3, "failed": 2}
-    assert library.failures().keys() == {"cut.jpg", "bomb.png"}
+    assert library.failures().keys() == {"cut.png", "bomb.png"}
 
 
 def test_a_photo_that_can_no_longer_be_read_leaves_the_library_for_the_failures(library, photos):

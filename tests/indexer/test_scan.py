@@ -26,8 +26,24 @@ def found(*folders, **options):
 
 
 def test_files_are_found_by_the_endings_of_photos_in_any_case_sorted_by_path(tmp_path):
-    endings = ["jpg", "JPEG", "jpe", "jfif", "PNG", "webp", "gif", "tif", "TIFF", "bmp", "avif"]
-    make(tmp_path, *(f"b/{ending}.{ending}" for ending in endings), "a.jpg", "c.jpg.txt", "jpg", "d.heic", "e.xmp")
+    endings = [
+        "jpg",
+        "JPEG",
+        "jpe",
+        "jfif",
+        "PNG",
+        "webp",
+        "gif",
+        "tif",
+        "TIFF",
+        "bmp",
+        "avif",
+        "heic",
+        "HIF",
+        "CR2",
+        "dng",
+    ]
+    make(tmp_path, *(f"b/{ending}.{ending}" for ending in endings), "a.jpg", "c.jpg.txt", "jpg", "d.svg", "e.xmp")
     assert found(tmp_path) == ["a.jpg", *sorted(f"b/{ending}.{ending}" for ending in endings)]
 
 

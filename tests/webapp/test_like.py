@@ -72,7 +72,7 @@ def test_what_cannot_be_searched_with_is_a_problem_document(client, red, data, f
 
 def test_an_image_of_too_many_bytes_or_pixels_is_refused(client, app, red, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("engine.photo.MAX_PIXELS", 1000)
+        patch.setattr("engine.photo.formats.MAX_PIXELS", 1000)
         assert "megapixels" in problem(send(client, red), 422, "unreadable-photo")["detail"]
     monkeypatch.setitem(app.config, "MAX_CONTENT_LENGTH", 200)
     assert "64 MB" in problem(send(client, red), 413, "too-large")["detail"]

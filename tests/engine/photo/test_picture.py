@@ -9,11 +9,15 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from engine.photo import UnreadablePhoto, UnreadFile, load_square, load_upright, open_picture, read_file, squash
 
+pillow_heif.register_heif_opener()
+
+SCAN = b"\xff\xda\0\x0c\x03\x01\0\x02\x11\x03\x11\0\x3f\0"  # how the pixels of a JPEG begin
 QUARTERS = {(0, 0): (250, 20, 20), (0, 1): (20, 250, 20), (1, 0): (20, 20, 250), (1, 1): (250, 250, 250)}
 AS_STORED = {  # what a camera held so stores of an upright picture, from the EXIF standard's description of the tag
     1: lambda upright: upright,
@@ -66,14 +70,22 @@ pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
 
 
 @pytest.mark.parametrize("orientation", AS_STORED)
-@pytest.mark.parametrize(("format_", "tolerance"), [("PNG", 0), ("TIFF", 0), ("WEBP", 0), ("JPEG", 30)])
+@pytest.mark.parametrize(
+    ("format_", "tolerance"), [("PNG", 0), ("TIFF", 0), ("WEBP", 0), ("JPEG", 30), ("AVIF", 60), ("HEIF", 90)]
+)
 def test_a_photo_is_turned_upright_whichever_way_the_camera_was_held(orientation, format_, tolerance):
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}.get(format_, {})
+    if format_ == "HEIF":
+        exif = exif.tobytes()  # which makes the encoder say it in the way of HEIF too, as telephones do
     data = encode(AS_STORED[orientation](quarters()), format_, exif=exif, **options)
     picture = open_(data)
     assert (picture.width, picture.height) == picture.image.size == (96, 64)
+    for (row, col), colour in QUARTERS.items():
+        assert near(picture.image.getpixel((24 + 48 * col, 16 + 32 * row)), np.array(colour), tolerance)
+    if format_ in ("AVIF", "HEIF"):
+        return
     assert near(picture.image, quarters(), tolerance)
     with Image.open(BytesIO(data)) as image:
         oracle = ImageOps.exif_transpose(image).convert("RGB")
@@ -118,7 +130,7 @@ def test_a_large_picture_shrunk_in_strips_is_the_picture_shrunk_at_once(mode, mo
     noise = np.random.default_rng(0).integers(0, 256, (900, 1200, 3), dtype=np.uint8)
     data = encode(Image.fromarray(noise).convert(mode), "PNG")
     at_once = open_(data, square=50, fit=100).image
-    monkeypatch.setattr("engine.photo._STRIP", 1200 * 50)
+    monkeypatch.setattr("engine.photo.pixels.STRIP", 1200 * 50)
     assert near(open_(data, square=50, fit=100).image, np.asarray(at_once, np.int16), 0)
     assert at_once.width < 200
 
@@ -151,11 +163,12 @@ def test_photos_are_loaded_for_the_model_and_for_people_alike(tmp_path):
         ("TIFF", "TIFF", 0),
         ("BMP", "BMP", 0),
         ("AVIF", "AVIF", 60),
+        ("HEIF", "HEIC", 60),
     ],
 )
 def test_every_format_is_read_and_of_several_frames_the_first(format_, name, tolerance):
     several = {"save_all": True, "append_images": [Image.new("RGB", (96, 64))]}
-    options = several if format_ in {"MPO", "GIF", "TIFF", "WEBP", "PNG"} else {}
+    options = several if format_ in {"MPO", "GIF", "TIFF", "WEBP", "PNG", "HEIF", "AVIF"} else {}
     picture = open_(encode(quarters(), format_, **options))
     assert (picture.format, picture.width, picture.height) == (name, 96, 64)
     for (row, col), colour in QUARTERS.items():
@@ -281,6 +294,18 @@ def test_broken_metadata_is_no_reason_to_lose_a_photo():
 # Failures
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_lacks_its_end_is_read_as_far_as_it_goes_and_says_so(progressive):
+    noise = np.random.default_rng(0).integers(0, 60, (480, 640, 3), dtype=np.uint8)
+    whole = encode(noise, "JPEG", progressive=progressive)
+    picture = open_(whole[: 2 * len(whole) // 3])
+    assert picture.warning == "the end of the file is missing"
+    assert (picture.width, picture.height) == (640, 480)
+    intact = open_(whole)
+    assert intact.warning is None
+    assert near(picture.image.crop((0, 0, 640, 200)), np.asarray(intact.image.crop((0, 0, 640, 200)), np.int16), 60)
+
+
 def png_header(width, height):
     """A PNG that says it is this large and holds nothing."""
     chunks = [
@@ -301,7 +326,7 @@ def png_header(width, height):
         (b"Dear diary", "not an image this program can read"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image this program can read"),
         (b"GIF89a", "not an image this program can read"),
-        (encode(quarters(640, 480), "JPEG")[:-500], "truncated JPEG: "),
+        (encode(quarters(640, 480), "JPEG").split(b"\xff\xda")[0] + SCAN, "truncated JPEG: "),
         (encode(quarters(640, 480), "PNG")[:-500], "truncated PNG: "),
         (png_header(40_000, 9_000), "40,000×9,000 pixels; PNG images up to 200 megapixels are read"),
         (png_header(100, 100), "truncated PNG: "),
@@ -328,14 +353,14 @@ def test_a_jpeg_as_large_is_read_since_it_is_decoded_at_an_eighth():
 
 
 def test_a_progressive_jpeg_as_large_is_refused_since_it_is_held_whole(monkeypatch):
-    monkeypatch.setattr("engine.photo.MAX_PROGRESSIVE", 1_000_000)
+    monkeypatch.setattr("engine.photo.formats.MAX_PROGRESSIVE", 1_000_000)
     data = encode(Image.new("L", (1200, 1000)), "JPEG", progressive=True)
     assert reason(data) == "1,200×1,000 pixels; progressive JPEG images up to 1 megapixels are read"
 
 
 def test_damage_of_any_kind_is_an_error_with_a_reason_and_never_another_one():
     random = np.random.default_rng(0)
-    for format_ in ("JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP"):
+    for format_ in ("JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP", "AVIF", "HEIF"):
         whole = np.frombuffer(encode(quarters(), format_, exif=exif(model="X")), np.uint8)
         for _ in range(60):
             damaged = whole.copy()
