@@ -8,16 +8,17 @@ PHOTOS ?=
 LIBRARY ?= demo/library
 PORT ?= 8410
 PIP_ARGS ?=
+EXAMPLES ?= 250
 
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench quality browser clean
+.PHONY: help demo test lint format bench quality contract browser clean
 
 help:
 	@echo "make demo [PHOTOS=folder]  index photos and open the page"
 	@echo "make test                  all checks and tests"
-	@echo "make lint | format | bench | quality [DATA=folder] | clean"
+	@echo "make lint | format | bench | quality [DATA=folder] | contract | clean"
 
 $(VENV)/installed: setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "unseen needs Python 3.11 or newer; name one with PYTHON=" >&2; exit 1; }
@@ -56,6 +57,9 @@ bench: $(VENV)/installed-test
 
 quality: $(VENV)/installed-test
 	$(BIN)/python -m tests.benchmarks.quality $(DATA)
+
+contract: $(VENV)/installed-test
+	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n 0 -s tests/webapp/test_contract.py
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info

@@ -24,7 +24,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = OpenAPI(
         __name__,
         info=Info(title="unseen", version=VERSION, description="Search photos by words, and see where they are."),
-        operation_id_callback=lambda *, name, **_: name,
+        security_schemes={"token": {"type": "http", "scheme": "bearer", "description": "of unseen token new"}},
         doc_ui=False,  # webapp.docs draws its own page, without anything from elsewhere
         validation_error_model=ProblemOut,
         validation_error_callback=errors.invalid_arguments,

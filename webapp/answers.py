@@ -19,7 +19,13 @@ ALWAYS = (401, 409, 421, 422, 429, 500, 503)  # problems that every call may mee
 
 def blueprint(name: str, description: str) -> APIBlueprint:
     """A group of calls."""
-    return APIBlueprint(name, __name__, url_prefix=PREFIX, abp_tags=[Tag(name=name, description=description)])
+    return APIBlueprint(
+        name,
+        __name__,
+        url_prefix=PREFIX,
+        abp_tags=[Tag(name=name, description=description)],
+        operation_id_callback=lambda *, name, **_: name,
+    )
 
 
 def answers(shape: type[BaseModel], *statuses: int, status: int = 200) -> ResponseDict:

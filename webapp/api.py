@@ -56,7 +56,7 @@ def search_by_image(form: schemas.ImageArguments) -> Answer:
     return results_to_json(like(form, form.top), urls())
 
 
-@api.get("/images", summary="List photos", responses=answers(schemas.PhotosOut))
+@api.get("/images", summary="List photos", responses=answers(schemas.PhotosOut, 400))
 def images(query: schemas.ListArguments) -> Answer:
     """All photos of the library, or those of a folder, a camera, a time."""
     store, filters = searcher().store, query.filters()

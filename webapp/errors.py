@@ -162,7 +162,9 @@ def problem(status: int, detail: str, kind: str | None = None, **more: Any) -> R
 def invalid_arguments(error: ValidationError) -> Response:
     """Arguments that are not what the OpenAPI document says: 422, with each one's name and reason."""
     errors = [
-        {"name": ".".join(str(part) for part in fault["loc"]), "reason": fault["msg"]} for fault in error.errors()
+        {"name": str(fault["loc"][0]) if fault["loc"] else "body", "reason": fault["msg"]}
+        for fault in error.errors()
+        if fault["type"] != "none_required"  # that it might have been left out helps nobody
     ]
     detail = "; ".join(f"{fault['name']}: {fault['reason']}" for fault in errors)
     return problem(422, detail, "invalid-arguments", errors=errors)
@@ -196,7 +198,8 @@ def _members(error: UnseenError) -> dict[str, Any]:
 
 def _invalid(error: ValidationError) -> ResponseReturnValue:
     """Arguments of a page; those of the API are refused before they come this far."""
-    detail = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
+    faults = [fault for fault in error.errors() if fault["type"] != "none_required"]
+    detail = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in faults)
     return render_template("error.html", title="This address cannot be read", detail=detail), 422
 
 

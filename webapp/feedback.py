@@ -11,12 +11,12 @@ from engine.search.serialise import Json, rfc3339
 from webapp.answers import Answer, answers, blueprint, problems
 from webapp.errors import NoMark, NotInLibrary
 from webapp.library import LARGEST, current, searcher
-from webapp.schemas import Arguments
+from webapp.schemas import Arguments, Body
 
 feedback = blueprint("feedback", "Relevance feedback: what a query's hits were worth")
 
 
-class MarkIn(BaseModel):
+class MarkIn(Body):
     """What is said of a photo."""
 
     q: str = Field(description="the query that it was found by, or should have been")
@@ -27,7 +27,7 @@ class MarkIn(BaseModel):
 class MarkId(BaseModel):
     """Which mark."""
 
-    id: int = Field(description="id of the mark", le=LARGEST)
+    id: int = Field(description="id of the mark", ge=0, le=LARGEST)
 
 
 class MarksArguments(Arguments):

@@ -11,22 +11,26 @@ from pydantic import BaseModel, Field
 
 from engine.search.serialise import Json, readable, rfc3339
 from engine.settings import Settings
-from webapp.answers import Answer, answers, blueprint, content, urls
+from webapp.answers import Answer, answers, blueprint, problems, urls
 from webapp.errors import TooMany
 from webapp.jobs import Job, Jobs
 from webapp.library import LARGEST
 from webapp.limits import costly
 from webapp.roots import to_index
+from webapp.schemas import Body
 
 EXTENSION = "unseen.jobs"
 EXTENSION_STREAMS = "unseen.streams"
 STREAMS = 4  # that are open at once: each one takes a thread
 QUIET = 10.0  # seconds after which a stream says that it is alive
 
+EVENT = {"event": {"type": "string", "enum": ["progress", "end"]}, "data": {"type": "string"}}
+EVENTS = {"content": {"text/event-stream": {"schema": {"type": "object", "properties": EVENT}}}}
+
 indexing = blueprint("indexing", "Index runs, one at a time")
 
 
-class IndexIn(BaseModel):
+class IndexIn(Body):
     """What to index."""
 
     folder: str | None = Field(
@@ -38,7 +42,7 @@ class IndexIn(BaseModel):
 class JobId(BaseModel):
     """Which job."""
 
-    id: int = Field(description="id of the job", le=LARGEST)
+    id: int = Field(description="id of the job", ge=0, le=LARGEST)
 
 
 class ReportOut(BaseModel):
@@ -65,6 +69,8 @@ class JobOut(BaseModel):
     done: int = Field(description="files dealt with so far")
     total: int | None = Field(description="files to deal with; null until the folders have been looked through")
     failed: int = Field(description="files that could not be read so far")
+    found: int = Field(description="files found so far, while the folders are looked through")
+    seconds_left: int | None = Field(description="how long it may take; null where nobody can tell")
     report: ReportOut | None = Field(description="what was done, at the end")
     error: str | None = Field(description="why it failed")
     started_at: datetime
@@ -116,9 +122,7 @@ def cancel(path: JobId) -> Answer:
     return job_to_json(jobs().cancel(path.id))
 
 
-@indexing.get(
-    "/jobs/<int:id>/events", summary="An index run as it goes", responses=content("text/event-stream", statuses=(404,))
-)
+@indexing.get("/jobs/<int:id>/events", summary="An index run as it goes", responses={200: EVENTS, **problems(404)})
 def events(path: JobId) -> Answer:
     """Server-sent events: `progress` with the job at each change, and `end` with it as the last one."""
     following, prefix = jobs(), urls().prefix
@@ -163,6 +167,8 @@ def job_to_json(job: Job, prefix: str | None = None) -> Json:
         "done": job.done,
         "total": job.total,
         "failed": job.failed,
+        "found": job.found,
+        "seconds_left": job.seconds_left,
         "report": None if job.report is None else {name: job.report.get(name, 0) for name in ReportOut.model_fields},
         "error": job.error,
         "started_at": rfc3339(job.started_at),

@@ -23,6 +23,7 @@ State = Literal["running", "stopping", "done", "cancelled", "failed"]
 
 KEPT = 100  # jobs that are remembered after their end
 PATIENCE = 30.0  # seconds that a run has for the batch in hand when the server stops
+TOLD = ("found", "done", "total", "failed", "seconds_left")  # by the events of a run
 COMMAND = (
     sys.executable,
     "-P",
@@ -43,6 +44,8 @@ class Job:
     done: int = 0
     total: int | None = None
     failed: int = 0
+    found: int = 0  # files so far while the folders are looked through
+    seconds_left: int | None = None
     report: Mapping[str, Any] | None = None  # the object that `unseen index --json` ends with
     error: str | None = None
     ended_at: datetime | None = None
@@ -175,14 +178,14 @@ class Jobs:
                 self._end(job_id, "failed", error=complaint() or f"The run ended with status {status}")
 
     def _note(self, job_id: int, event: Mapping[str, Any]) -> None:
-        counts = {name: event[name] for name in ("done", "total", "failed") if isinstance(event.get(name), int)}
+        counts = {name: event[name] for name in TOLD if isinstance(event.get(name), int)}
         if counts:
             with self._changed:
                 self._change(job_id, **counts)
 
     def _end(self, job_id: int, state: State, **values: Any) -> None:
         self._process = None
-        self._change(job_id, state=state, ended_at=datetime.now(UTC), **values)
+        self._change(job_id, state=state, ended_at=datetime.now(UTC), seconds_left=None, **values)
 
     def _change(self, job_id: int, **values: Any) -> Job:
         job = self._jobs[job_id]

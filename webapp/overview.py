@@ -9,13 +9,18 @@ from pydantic import BaseModel, Field
 from engine.library.overview import Bounds, Overview
 from engine.library.status import status_of
 from engine.search.serialise import Json, readable, rfc3339
-from webapp.answers import Answer, answers, blueprint, content, next_page, urls
+from webapp.answers import Answer, answers, blueprint, next_page, problems, urls
 from webapp.indexing import JobOut, job_to_json, jobs
 from webapp.library import current, searcher
 from webapp.metrics import exposition
-from webapp.schemas import Page
+from webapp.schemas import Left, Page, optional
+
+TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 
 overview = blueprint("library", "The library as a whole")
+
+
+Rectangle = Annotated[str, Field(pattern=r"^(-?\d{1,3}(\.\d{1,9})?(,-?\d{1,3}(\.\d{1,9})?){3})?$")]
 
 
 class TagCountOut(BaseModel):
@@ -84,9 +89,7 @@ class MonthsOut(BaseModel):
 class PlacesArguments(Page):
     """Which part of the map."""
 
-    within: Annotated[str, Field(pattern=r"^-?\d{1,3}(\.\d{1,9})?(,-?\d{1,3}(\.\d{1,9})?){3}$")] | None = Field(
-        None, description="south,west,north,east in degrees; the whole world where not given"
-    )
+    within: Rectangle | Left = optional("south,west,north,east in degrees; the whole world where not given")
 
     def bounds(self) -> Bounds:
         """The same for the engine."""
@@ -250,7 +253,7 @@ def healthz() -> Answer:
     return health()
 
 
-@overview.get("/metrics", summary="Measurements", responses=content("text/plain"))
+@overview.get("/metrics", summary="Measurements", responses={200: TEXT, **problems()})
 def metrics() -> Answer:
     """Requests, times, the library and the running job, in Prometheus's text format."""
     return exposition()

@@ -5,13 +5,29 @@ from typing import Annotated, Any, Literal
 
 from flask import request
 from flask_openapi3.models.file import FileStorage
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from engine.words.query import Filters, parse_time
+from webapp.errors import for_api
 from webapp.library import LARGEST
 
+NOT_TEXT = frozenset({"top", "cursor", "sort", "min_confidence", "size"})
+Left = SkipJsonSchema[None]  # an argument that was left out
 Box = tuple[float, float, float, float]
-Region = Annotated[str, Field(pattern=r"^\d{1,4},\d{1,4}$")]
+Region = Annotated[str, Field(pattern=r"^(\d{1,4},\d{1,4})?$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Side = Annotated[int, Field(ge=16, le=4096)]
+Moment = Annotated[datetime, WithJsonSchema({"type": "string", "pattern": r"^(\d{4}(-\d\d(-\d\d(T.+)?)?)?)?$"})]
+
+
+def optional(description: str) -> Any:
+    """An argument that may be left out. There is no other way to say so: an address has no null."""
+    return Field(None, description=description, json_schema_extra=_without_default)
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
 
 
 def cell_of(region: str | None) -> tuple[int, int] | None:
@@ -23,18 +39,25 @@ def cell_of(region: str | None) -> tuple[int, int] | None:
 
 
 class Arguments(BaseModel):
-    """Base of all arguments: an empty one, as forms send it, was not given."""
+    """Base of all arguments. A text that is left empty was not given, nor what else a form of a page leaves empty."""
 
     @model_validator(mode="before")
     @classmethod
     def _drop_empty(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in values.items() if value != ""}
+        kept = NOT_TEXT if for_api() else ()
+        return {name: value for name, value in values.items() if value != "" or name in kept}
+
+
+class Body(BaseModel):
+    """Base of all JSON that is sent: a number is a number there, and not its text."""
+
+    model_config = ConfigDict(strict=True)
 
 
 class PhotoId(BaseModel):
     """Which photo."""
 
-    id: int = Field(description="id of the photo", le=LARGEST)
+    id: int = Field(description="id of the photo", ge=0, le=LARGEST)
 
 
 class Page(Arguments):
@@ -47,10 +70,10 @@ class Page(Arguments):
 class Where(Page):
     """Which photos, whatever they show."""
 
-    folder: str | None = Field(None, description="only photos in this folder or below it")
-    camera: str | None = Field(None, description="only photos of a camera whose name holds this")
-    after: datetime | None = Field(None, description="only photos taken then or later: 2024, 2024-07, or RFC 3339")
-    before: datetime | None = Field(None, description="only photos taken earlier than that")
+    folder: str | Left = optional("only photos in this folder or below it")
+    camera: str | Left = optional("only photos of a camera whose name holds this")
+    after: Moment | Left = optional("only photos taken then or later: 2024, 2024-07, or RFC 3339")
+    before: Moment | Left = optional("only photos taken earlier than that")
 
     @field_validator("after", "before", mode="before")
     @classmethod
@@ -67,7 +90,7 @@ class SearchArguments(Where):
 
     q: str = Field("", description='words, "a phrase", -without, word^2, folder: camera: after: before: type:')
     sort: Literal["relevance", "date"] = Field("relevance", description="best first, or newest first")
-    min_confidence: float | None = Field(None, ge=0, le=1, description="cut-off; the model's own where not given")
+    min_confidence: Share | Left = optional("cut-off; the model's own where not given")
 
 
 class ImageArguments(SearchArguments):
@@ -104,16 +127,14 @@ class Prefix(Arguments):
 class ThumbnailArguments(Arguments):
     """Which thumbnail."""
 
-    size: int | None = Field(None, ge=16, le=4096, description="longest side in pixels; the stored one where not given")
-    v: str | None = Field(
-        None, description="version of the photo; thumbnail_url has it, so that browsers keep the picture"
-    )
+    size: Side | Left = optional("longest side in pixels; the stored one where not given")
+    v: str | Left = optional("version of the photo; thumbnail_url has it, so that browsers keep the picture")
 
 
 class SimilarArguments(Arguments):
     """Like what of the photo."""
 
-    region: Region | None = Field(None, description="row,column of a region of its heatmap")
+    region: Region | Left = optional("row,column of a region of its heatmap")
     top: int = Field(24, ge=1, le=500, description="how many photos")
 
 

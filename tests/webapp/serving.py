@@ -7,8 +7,24 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from webapp.server import Server as Serving
+
+ROOT = Path(__file__).parents[2]
+# `unseen serve` as it is, but with the encoder of the colour bundle, here and in its index runs.
+COLOUR_SERVE = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from engine.model.encoder import RegionEncoder
+from tests.conftest import ColourEncoder
+from tests.webapp.conftest import COLOUR_INDEX
+from webapp.jobs import Jobs
+RegionEncoder.open = lambda bundle, *_: ColourEncoder(bundle)
+Jobs.__init__.__defaults__ = (COLOUR_INDEX,)
+from webapp.commands import serve
+serve()
+"""
 
 
 @dataclass(frozen=True)

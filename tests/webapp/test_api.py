@@ -148,8 +148,13 @@ def test_a_filter_beside_the_query_adds_to_those_inside_it(client):
     assert ok(client, "/search", q="red camera:pinhole", min_confidence=0)["total"] == 1
 
 
-def test_empty_arguments_as_a_form_sends_them_are_not_given(client):
-    answered = ok(client, "/search", q="red", min_confidence="", after="", folder="", sort="")
+def test_empty_arguments_as_a_form_sends_them_are_not_given_to_a_page(client):
+    page = client.get("/", query_string={"q": "red", "min_confidence": "", "after": "", "folder": "", "sort": ""})
+    assert page.status_code == 200
+
+
+def test_empty_texts_are_not_given(client):
+    answered = ok(client, "/search", q="red", after="", folder="", camera="")
     assert answered["total"] == ok(client, "/search", q="red")["total"]
 
 

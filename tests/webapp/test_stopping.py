@@ -7,14 +7,13 @@ import socket
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 
 from engine.settings import Settings
 from tests.conftest import paint
 from tests.webapp.conftest import index
-from tests.webapp.serving import serving, started
+from tests.webapp.serving import COLOUR_SERVE, serving, started
 
 API = "/api/v1"
 
@@ -94,17 +93,6 @@ def test_a_request_that_is_half_sent_when_the_server_stops_is_answered_and_nobod
     heard.close()
 
 
-SERVE = """
-import sys
-sys.path.insert(0, {root!r})
-from tests.webapp.conftest import COLOUR_INDEX
-from webapp import indexing, jobs
-jobs.Jobs.__init__.__defaults__ = (COLOUR_INDEX,)
-from webapp.commands import serve
-serve()
-"""
-
-
 @pytest.mark.parametrize("wish", [signal.SIGTERM, signal.SIGKILL])
 def test_an_index_run_ends_with_the_server_and_leaves_the_library_sound(tmp_path, colour_bundle, wish):
     photos = tmp_path / "photos"
@@ -114,9 +102,8 @@ def test_an_index_run_ends_with_the_server_and_leaves_the_library_sound(tmp_path
     for i in range(1, 400):
         paint(photos / f"{i}.png", (i % 256, i // 2 % 256, 99), size=(64 + i % 7, 48))
     settings = Settings(library=library, model=str(colour_bundle.folder), cache=colour_bundle.cache)
-    root = str(Path(__file__).parents[2])
     environment = {"UNSEEN_ROOTS": str(photos)}
-    with started(settings, code=SERVE.format(root=root), **environment) as running:
+    with started(settings, code=COLOUR_SERVE, **environment) as running:
         connection = http.client.HTTPConnection("127.0.0.1", int(running.address.rsplit(":", 1)[1]))
         body = json.dumps({"folder": str(photos)})
         connection.request("POST", f"{API}/index", body, {"Content-Type": "application/json"})
