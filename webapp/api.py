@@ -157,11 +157,18 @@ def alike(photo_id: int, cell: tuple[int, int] | None, top: int) -> list[Similar
 
 
 def _photos(photos: Sequence[Photo]) -> list[Json]:
-    found = searcher()
-    scores = dict(zip(*found.store.class_scores([photo.id for photo in photos]), strict=True))
+    found, ids = searcher(), [photo.id for photo in photos]
+    scores = dict(zip(*found.store.class_scores(ids), strict=True))
+    keywords, companions = found.store.keywords_of(ids), found.store.companions_of(ids)
     floor = found.bundle.spec.min_confidence
     return [
-        photo_to_json(photo, found.tags(scores[photo.id], TAGS, floor) if photo.id in scores else [], urls())
+        photo_to_json(
+            photo,
+            found.tags(scores[photo.id], TAGS, floor) if photo.id in scores else [],
+            keywords.get(photo.id, ()),
+            companions.get(photo.id, ()),
+            urls(),
+        )
         for photo in photos
     ]
 

@@ -64,7 +64,7 @@ class State(Collector):
             store = searcher.store
             found = {
                 "unseen_photos": ("Photos in the library", store.count()),
-                "unseen_failed_files": ("Files that could not be read", len(store.failures())),
+                "unseen_failed_files": ("Files that could not be read", store.failure_count()),
                 "unseen_library_generation": ("Batches written to the library", store.generation()),
             }
         except UnseenError:

@@ -228,17 +228,17 @@ def places(query: PlacesArguments) -> Answer:
 @overview.get("/failures", summary="Files that could not be read", responses=answers(FailuresOut))
 def failures(query: Page) -> Answer:
     """Each with the reason; `POST /index` with `retry_failed` tries them again."""
-    found = searcher().store.failures()
-    page = found[query.cursor :][: query.top or None]
+    store = searcher().store
+    total = store.failure_count()
     items = [
         {
             "path": readable(failure.path),
             "reason": readable(failure.reason),
             "failed_at": rfc3339(failure.failed_at),
         }
-        for failure in page
+        for failure in store.failures_page(query.top or -1, query.cursor)
     ]
-    return {"items": items, "total": len(found), "next": next_page(query.top, query.cursor, len(found))}
+    return {"items": items, "total": total, "next": next_page(query.top, query.cursor, total)}
 
 
 @overview.get("/status", summary="The library's state", responses=answers(StatusOut))

@@ -12,11 +12,12 @@ from engine.words.query import Filters, parse_time
 from webapp.errors import for_api
 from webapp.library import LARGEST
 
-NOT_TEXT = frozenset({"top", "cursor", "sort", "min_confidence", "size"})
+NOT_TEXT = frozenset({"top", "cursor", "sort", "min_confidence", "rating", "size"})
 Left = SkipJsonSchema[None]  # an argument that was left out
 Box = tuple[float, float, float, float]
 Region = Annotated[str, Field(pattern=r"^(\d{1,4},\d{1,4})?$")]
 Share = Annotated[float, Field(ge=0, le=1)]
+Stars = Annotated[int, Field(ge=0, le=5)]
 Side = Annotated[int, Field(ge=16, le=4096)]
 Moment = Annotated[datetime, WithJsonSchema({"type": "string", "pattern": r"^(\d{4}(-\d\d(-\d\d(T.+)?)?)?)?$"})]
 
@@ -74,6 +75,10 @@ class Where(Page):
     camera: str | Left = optional("only photos of a camera whose name holds this")
     after: Moment | Left = optional("only photos taken then or later: 2024, 2024-07, or RFC 3339")
     before: Moment | Left = optional("only photos taken earlier than that")
+    lens: str | Left = optional("only photos of a lens whose name holds this")
+    keyword: str | Left = optional("only photos that people or other programs gave this keyword")
+    rating: Stars | Left = optional("only photos of so many stars, or more")
+    type: str | Left = optional("only files of this type, such as jpeg")
 
     @field_validator("after", "before", mode="before")
     @classmethod
@@ -82,13 +87,14 @@ class Where(Page):
 
     def filters(self) -> Filters:
         """The same for the engine."""
-        return Filters(self.folder, self.camera, self.after, self.before)
+        given = {name: getattr(self, name) or None for name in ("folder", "camera", "lens", "keyword", "type")}
+        return Filters(**given, after=self.after, before=self.before, rating=self.rating)
 
 
 class SearchArguments(Where):
     """A query and the page of its hits."""
 
-    q: str = Field("", description='words, "a phrase", -without, word^2, folder: camera: after: before: type:')
+    q: str = Field("", description='words, "a phrase", -without, word^2, and filters such as after:2024')
     sort: Literal["relevance", "date"] = Field("relevance", description="best first, or newest first")
     min_confidence: Share | Left = optional("cut-off; the model's own where not given")
 
@@ -197,17 +203,36 @@ class TagOut(BaseModel):
     confidence: float
 
 
+class CompanionOut(BaseModel):
+    """A file that belongs to a photo and is not shown by itself."""
+
+    path: str
+    kind: str = Field(description="raw, video or sidecar")
+
+
 class PhotoOut(BaseModel):
-    """A photo."""
+    """A photo, with what it says of itself, in its file or in a sidecar; null where it says nothing."""
 
     id: int
     path: str
     width: int = Field(description="upright pixels")
     height: int
+    format: str
     taken_at: datetime | None
+    taken_offset: int | None = Field(description="minutes east of UTC where it was taken")
+    taken_from: str | None = Field(description="where taken_at is from: exif, xmp, or file, when that was written")
     camera: str | None
+    lens: str | None
+    latitude: float | None = Field(description="degrees north")
+    longitude: float | None = Field(description="degrees east")
+    rating: int | None = Field(description="-1 rejected, 0 none, 1…5 stars")
+    keywords: list[str] = Field(description="that people or other programs gave it")
     folder: str
-    tags: list[TagOut]
+    companions: list[CompanionOut] = Field(description="files that are shown as one with it")
+    tags: list[TagOut] = Field(description="what it most likely shows")
+    warning: str | None = Field(description="what is wrong with a file that could be read in part")
+    missing_since: datetime | None = Field(description="since when the file is gone")
+    added_at: datetime
     thumbnail_url: str
     image_url: str
 

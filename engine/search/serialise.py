@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from engine.library.records import Photo
+from engine.library.records import Companion, Photo
 from engine.search.explain import TermMap
 from engine.search.searcher import Explanation, Hit, Results, Tag, TermInfo
 from engine.search.similar import Similar
@@ -64,7 +64,13 @@ def explanation_to_json(explanation: Explanation) -> Json:
     }
 
 
-def photo_to_json(photo: Photo, tags: Sequence[Tag], urls: Urls | None = None) -> Json:
+def photo_to_json(
+    photo: Photo,
+    tags: Sequence[Tag],
+    keywords: Sequence[str] = (),
+    companions: Sequence[Companion] = (),
+    urls: Urls | None = None,
+) -> Json:
     """The object of `GET /images/{id}`."""
     urls = urls or Urls()
     return {
@@ -72,10 +78,22 @@ def photo_to_json(photo: Photo, tags: Sequence[Tag], urls: Urls | None = None) -
         "path": readable(photo.path),
         "width": photo.width,
         "height": photo.height,
+        "format": photo.format,
         "taken_at": rfc3339(photo.taken_at),
+        "taken_offset": photo.taken_offset,
+        "taken_from": photo.taken_from,
         "camera": photo.camera,
+        "lens": photo.lens,
+        "latitude": photo.latitude,
+        "longitude": photo.longitude,
+        "rating": photo.rating,
+        "keywords": list(keywords),
         "folder": readable(photo.folder),
+        "companions": [{"path": readable(file.path), "kind": file.kind} for file in companions],
         "tags": [{"tag": tag.tag, "confidence": tag.confidence} for tag in tags],
+        "warning": photo.warning,
+        "missing_since": rfc3339(photo.missing_since),
+        "added_at": rfc3339(photo.added_at),
         "thumbnail_url": urls.thumbnail(photo),
         "image_url": urls.photo(photo.id, "original"),
     }

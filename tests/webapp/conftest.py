@@ -27,8 +27,11 @@ COLOUR_INDEX = (
 )
 
 
-def index(folder, bundle, paths, failed=()):
-    """Put photos into the library in `folder` as the indexer does; returns their ids by file name."""
+def index(folder, bundle, paths, failed=(), said=()):
+    """Put photos into the library in `folder` as the indexer does; returns their ids by file name.
+
+    `said` has metadata and companions of some of them, by path, in the place of their own.
+    """
     encoder = ColourEncoder(bundle)
     batch = Batch()
     for path in paths:
@@ -36,6 +39,7 @@ def index(folder, bundle, paths, failed=()):
         picture = open_picture(file.data, str(path), encoder.input_size)
         pixels = np.asarray(picture.image.resize((encoder.input_size, encoder.input_size), Image.Resampling.BOX))
         ((region_map, class_scores),) = encoder.encode(pixels[None])
+        metadata, companions = dict(said).get(path, (picture.metadata, ()))
         batch.added.append(
             NewPhoto(
                 file.path,
@@ -44,9 +48,10 @@ def index(folder, bundle, paths, failed=()):
                 picture.width,
                 picture.height,
                 picture.format,
-                picture.metadata,
+                metadata,
                 region_map,
                 class_scores,
+                companions=companions,
             )
         )
     batch.failed += [Failure(path, FileStamp(1, 1), reason) for path, reason in failed]

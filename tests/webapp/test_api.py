@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from engine.library.records import Companion, FileStamp, Metadata
 from engine.search.serialise import results_to_json
 from engine.settings import Settings
 from tests.conftest import paint
@@ -163,19 +164,44 @@ def test_empty_texts_are_not_given(client):
 
 def test_a_photo_says_what_it_is_and_what_it_shows(client, ids, painted):
     photo = ok(client, f"/images/{ids['blue.jpg']}")
-    assert photo.pop("tags")[0]["tag"] == "blue"
+    assert photo["tags"][0]["tag"] == "blue"
     path = str(painted[3])
-    assert photo == {
+    expected = {
         "id": ids["blue.jpg"],
         "path": path,
         "width": 64,
         "height": 48,
+        "format": "JPEG",
         "taken_at": "2024-07-01T12:00:00Z",
+        "taken_from": "exif",
         "camera": "Pinhole 7",
+        "lens": None,
+        "keywords": [],
+        "companions": [],
+        "warning": None,
         "folder": os.path.dirname(path),  # noqa: PTH120
-        "thumbnail_url": photo["thumbnail_url"],
         "image_url": f"{API}/images/{ids['blue.jpg']}/original",
     }
+    assert {name: photo[name] for name in expected} == expected
+
+
+def test_what_a_photo_says_of_itself_is_told_and_filtered_by(tmp_path, colour_bundle):
+    folder = tmp_path / "library"
+    said = Metadata(lens="Lens 35", latitude=47.4, longitude=8.5, rating=4, keywords=("Zürich", "lake"))
+    path = paint(tmp_path / "a.png", "blue")
+    companion = Companion(str(tmp_path / "a.dng"), "raw", FileStamp(1, 1))
+    index(folder, colour_bundle, [path, paint(tmp_path / "b.png", "red")], said={path: (said, (companion,))})
+    client = create_app(_settings(folder, colour_bundle)).test_client()
+    photo = ok(client, "/images/1")
+    assert (photo["lens"], photo["latitude"], photo["longitude"], photo["rating"]) == ("Lens 35", 47.4, 8.5, 4)
+    assert photo["keywords"] == ["lake", "Zürich"]
+    assert photo["companions"] == [{"path": companion.path, "kind": "raw"}]
+    for name, value in {"lens": "lens", "keyword": "zurich", "rating": 3, "type": "png"}.items():
+        found = ok(client, "/images", **{name: value})
+        assert [one["id"] for one in found["items"]] == ([1] if name != "type" else [1, 2]), name
+        assert ok(client, "/search", q="blue", min_confidence=0, **{name: value})["total"] == found["total"]
+    (place,) = ok(client, "/places", within="47,8,48,9")["items"]
+    assert place["id"] == 1
 
 
 def test_a_list_pages_through_the_library_by_path(client, painted):

@@ -17,7 +17,7 @@ EXAMPLES = {
     name: re.findall(r"^\$ (curl .+)\n((?:(?!\$ |```).*\n)*)", text, re.MULTILINE) for name, text in SECTIONS.items()
 }
 CHANGING = {"took_ms", "fingerprint", "schema_version", "updated_at", "disk", "thumbnail_url", "seconds"}
-CHANGING |= {"created_at", "given_at", "started_at", "ended_at", "failed_at"}
+CHANGING |= {"created_at", "given_at", "started_at", "ended_at", "failed_at", "added_at"}
 
 CURL = argparse.ArgumentParser()
 CURL.add_argument("-F", dest="form", action="append", default=[])
