@@ -196,7 +196,7 @@ def test_what_a_photo_says_of_itself_is_told_and_filtered_by(tmp_path, colour_bu
     assert (photo["lens"], photo["latitude"], photo["longitude"], photo["rating"]) == ("Lens 35", 47.4, 8.5, 4)
     assert photo["keywords"] == ["lake", "Zürich"]
     assert photo["companions"] == [{"path": companion.path, "kind": "raw"}]
-    for name, value in {"lens": "lens", "keyword": "zurich", "rating": 3, "type": "png"}.items():
+    for name, value in {"lens": "lens", "keyword": "zÜRICH", "rating": 3, "type": "png"}.items():
         found = ok(client, "/images", **{name: value})
         assert [one["id"] for one in found["items"]] == ([1] if name != "type" else [1, 2]), name
         assert ok(client, "/search", q="blue", min_confidence=0, **{name: value})["total"] == found["total"]
