@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.library.region_map import RegionMap
-    from engine.search.searcher import Searcher, Sort
+    from engine.search.cursor import Sort
+    from engine.search.searcher import Searcher
 
 
 @click.command(context_settings={"ignore_unknown_options": True})  # a query may begin with -word

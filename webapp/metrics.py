@@ -71,7 +71,7 @@ class State(Collector):
             return
         for name, (description, value) in found.items():
             yield GaugeMetricFamily(name, description, value)
-        yield CounterMetricFamily("unseen_candidates_widened", "Times a search asked for more", searcher.widened)
+        yield CounterMetricFamily("unseen_photos_scored_closely", "Photos that a scan left in doubt", searcher.closely)
         covered = index_generation(store.folder)
         if covered is not None:
             yield GaugeMetricFamily("unseen_index_generation", "Batches that the vector index covers", covered)

@@ -4,7 +4,7 @@ A region map is a grid of R = rows·cols vectors of D numbers. The score of a qu
 inner product, so a photo is searched without being looked at again.
 
 A number is kept in 8 bits as `code · step`, with one step a dimension for the whole bundle. The steps can be moved into
-the query, `q · (code ⊙ step) = (q ⊙ step) · code`, so codes are scored as they are, in SQLite and in FAISS alike.
+the query, `q · (code ⊙ step) = (q ⊙ step) · code`, so codes are scored as they are.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.library.scan import exact_scores_of_codes
+
 Array = NDArray[np.float32]
 Codes = NDArray[np.int8]
-
-_PHOTOS_AT_ONCE = 256  # bounds the memory of scoring
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,11 @@ class RegionMaps:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def single(self) -> dict[int, RegionMap]:
+        """Each photo's region map by its id."""
+        parts = zip(self.ids.tolist(), self.grids, self.offsets, self.offsets[1:], strict=False)
+        return {photo_id: RegionMap(grid, self.codes[start:stop]) for photo_id, grid, start, stop in parts}
+
     @classmethod
     def of(cls, items: Sequence[tuple[int, RegionMap]]) -> "RegionMaps":
         """Put single region maps together."""
@@ -108,10 +113,10 @@ def pooled_scores(maps: RegionMaps, queries: Array, top_k: int) -> Array:
     lengths = np.diff(maps.offsets)
     for length in np.unique(lengths):  # photos with equally many regions are one block
         members = np.flatnonzero(lengths == length)
-        for start in range(0, len(members), _PHOTOS_AT_ONCE):
-            part = members[start : start + _PHOTOS_AT_ONCE]
-            rows = maps.offsets[part][:, None] + np.arange(length)
-            scores = region_scores(maps.codes[rows.ravel()], queries).reshape(len(part), length, -1)
-            k = min(top_k, int(length))
-            pooled[part] = np.partition(scores, length - k, axis=1)[:, length - k :].mean(axis=1)
+        if len(members) == len(maps):
+            block = maps.codes
+        else:
+            block = maps.codes[(maps.offsets[members][:, None] + np.arange(length)).ravel()]
+        codes = block.reshape(len(members), int(length), maps.codes.shape[1])
+        pooled[members] = exact_scores_of_codes(codes, queries, top_k)
     return pooled

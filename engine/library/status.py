@@ -9,8 +9,8 @@ from typing import Any
 
 from engine.library.database import DATABASE
 from engine.library.records import Failure
+from engine.library.region_index import generation_on_disk
 from engine.library.store import Store
-from engine.library.vector_index import FaissIndex
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,14 @@ def status_of(store: Store) -> Status:
         info.created_at,
         info.updated_at,
         _bytes(folder.glob(f"{DATABASE}*")),
-        _bytes(folder.glob("*.faiss")),
+        _bytes(path for kind in ("*.faiss", "*.planes") for path in folder.glob(kind)),
         _bytes(Path(top) / name for top, _, names in os.walk(folder / "thumbnails") for name in names),
     )
 
 
 def index_generation(folder: Path) -> int | None:
     """The generation that the vector index covers; None where there is none."""
-    return next(iter(FaissIndex.generations(folder, "regions")), None)
+    return generation_on_disk(folder)
 
 
 def _bytes(paths: Iterable[Path]) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Column, ColumnElement, Row, delete, func, insert, select, text
+from sqlalchemy import Column, ColumnElement, Integer, Row, cast, delete, func, insert, select, text
 
 from engine.library.batches import METADATA, fold, write_batch
 from engine.library.database import Database
@@ -99,6 +99,25 @@ class Store(Database):
         return RegionMaps.of(
             [(row.photo_id, RegionMap.from_bytes(Grid(row.rows, row.cols), row.codes)) for row in rows]
         )
+
+    def dates(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Ids of the photos that have a date, ascending, and when they were taken, in seconds since 1970."""
+        seconds = func.strftime("%s", photos.c.taken_at)
+        query = select(photos.c.id, cast(seconds, Integer)).where(photos.c.taken_at.is_not(None)).order_by(photos.c.id)
+        with self.reading() as connection:
+            rows = np.array([tuple(row) for row in connection.execute(query)], np.float64).reshape(-1, 2)
+        return rows[:, 0].astype(np.int64), rows[:, 1]
+
+    def map_shapes(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """Number of regions and of numbers a region, for each photo; ids that are gone are left out."""
+        regions = region_maps.c.rows * region_maps.c.cols
+        query = select(region_maps.c.photo_id, regions, func.length(region_maps.c.codes) / regions)
+        shapes: dict[int, tuple[int, int]] = {}
+        with self.reading() as connection:
+            for chunk in _chunks(ids):
+                for row in connection.execute(query.where(region_maps.c.photo_id.in_(chunk))):
+                    shapes[row[0]] = (row[1], int(row[2]))
+        return shapes
 
     def changed_since(self, generation: int) -> NDArray[np.int64]:
         """Ids of photos whose region map was written after `generation`, ascending."""

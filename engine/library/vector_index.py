@@ -1,7 +1,7 @@
 """Vector indexes: which of many vectors have the largest inner product with a query. Nobody else imports faiss.
 
 An index file is derived from the database. Its name carries the generation that it covers
-(`regions-000000000012.faiss`), and it is written beside and renamed into place, so that a reader sees a whole file or
+(`classes-000000000012.faiss`), and it is written beside and renamed into place, so that a reader sees a whole file or
 none, and always knows what is missing from it.
 """
 
@@ -16,18 +16,6 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 Ids = NDArray[np.int64]
-
-REGION_BITS = 16  # a region's key is photo id << 16 | region
-
-
-def region_keys(photo_id: int, regions: int) -> Ids:
-    """Keys of the regions of a photo."""
-    return (photo_id << REGION_BITS) + np.arange(regions, dtype=np.int64)
-
-
-def photos_of(keys: Ids) -> Ids:
-    """Photo ids of region keys; -1, which stands for nothing found, stays -1."""
-    return keys >> REGION_BITS
 
 
 class VectorIndex(Protocol):

@@ -45,9 +45,11 @@ class ScoredQuery:
             return self.curves.confidence(term_scores)[..., 0]
         return np.exp(self.combine(term_scores))
 
-    def bound(self, best_regions: Array) -> float:
-        """The most that a photo can score whose regions score at most `best_regions` (T,).
-
-        A photo scores at most its best region; an excluded term may be absent from it altogether.
-        """
-        return float(self.combine(np.where(self.weights > 0, best_regions, -np.inf)))
+    def score_at(self, confidence: float) -> float:
+        """The score from which on the confidence is at least this."""
+        if confidence <= 0:
+            return -np.inf
+        sure = min(confidence, 1 - 2.0**-25)  # nearer to 1 than that is 1 in single precision
+        if not self._plain:
+            return float(np.log(sure))
+        return float((np.log(sure / (1 - sure)) - self.curves.offset[0]) / self.curves.slope[0])

@@ -1,42 +1,41 @@
 """Searcher: the one door to searching, for the command line and the page alike.
 
-A query is parsed, each term becomes a query vector, the vector index proposes photos by their best region, and the
-proposed photos are scored exactly over their region maps. A photo scores at most what its best region scores. So once
-the worst region the index returned scores lower than the last photo on the page, no photo that was not proposed can
-belong there, and the ranking is proven; until then more regions are asked for. Photos that changed after the index was
-written are always scored.
+A query is parsed, each term becomes a query vector, and the photos of the library are ranked by their exact scores
+(engine.search.ranking). Each hit shown is scored once more from the database, which is the truth: if the two disagree,
+the index is damaged and the search is made again without it.
 """
 
 import time
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import WrongBundle
+from engine.library.corpus import Corpus, corpus_of
 from engine.library.feedback import Mark
-from engine.library.indexes import Indexes, load_indexes
+from engine.library.indexes import open_classes
 from engine.library.records import Photo
 from engine.library.region_map import Array, RegionMap, RegionMaps, pooled_scores, region_scores
 from engine.library.store import Store
-from engine.library.vector_index import photos_of
+from engine.library.vector_index import VectorIndex
 from engine.model.bundle import Bundle
+from engine.search import paging
+from engine.search.boxes import boxes
 from engine.search.calibration import Calibration, Curves
+from engine.search.cursor import Cursor, Sort
 from engine.search.explain import TermMap, explain
 from engine.search.feedback import Marks
+from engine.search.ranking import Ranked, Ranking
 from engine.search.scoring import ScoredQuery
 from engine.words.query import Filters, Query, parse
 from engine.words.vectors import normalise
 
-Sort = Literal["relevance", "date"]
 Box = tuple[float, float, float, float]
 
-SCAN_BELOW = 2000  # photos; so few are scored faster than proposed
-FIRST_REGIONS = 4096  # regions asked of the index at first; four times as many each time the proof fails
+TRIES = 3  # at a page whose photos change while it is put together
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,12 @@ class Hit:
 
 @dataclass(frozen=True)
 class Results:
-    """A page of hits. `total` counts all photos at or above the cut-off; `exact` says the ranking is proven."""
+    """A page of hits.
+
+    `total` counts all photos at or above the cut-off; in a large library it is counted from rounded scores, unless an
+    exact answer is asked for. `exact` says that the ranking is proven equal to scoring every photo. `next` is the
+    cursor of the page after this one, None where there is none.
+    """
 
     query: Query
     terms: list[TermInfo]
@@ -73,6 +77,7 @@ class Results:
     exact: bool
     took_ms: float
     like: bool = False  # whether an image was asked with
+    next: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,17 +101,7 @@ class Tag:
 
 
 @dataclass(frozen=True)
-class Scored:
-    """Photos that were scored for a query: ids, scores and confidence (N,), and whether the best are among them."""
-
-    ids: NDArray[np.int64]
-    scores: Array
-    confidence: Array
-    exact: bool
-
-
-@dataclass(frozen=True)
-class _Prepared:
+class Prepared:
     """A query ready to be scored."""
 
     query: Query
@@ -123,9 +118,11 @@ class Searcher:
 
     store: Store
     bundle: Bundle
-    widened: int = field(default=0, init=False)  # times that a search had to ask the index for more
-    _indexes: Indexes | None = field(default=None, init=False)
-    _index_names: tuple[str, ...] = field(default=(), init=False)
+    frugal: bool = False  # whether memory counts more than time, as in a process that answers once
+    closely: int = field(default=0, init=False)  # photos that scans left in doubt, and that were scored again
+    _corpus: Corpus | None = field(default=None, init=False)
+    _distrusted: tuple[int, int] | None = field(default=None, init=False)  # stamp of an index that was found damaged
+    _classes: tuple[tuple[str, ...], tuple[VectorIndex, int] | None] = field(default=((), None), init=False)
 
     def __post_init__(self) -> None:
         info = self.store.info()
@@ -149,6 +146,10 @@ class Searcher:
         raw = self.calibration.curves(reference)
         return Curves(raw.slope * reference.deviation, raw.offset + raw.slope * reference.mean)
 
+    @cached_property
+    def _learned(self) -> frozenset[str]:
+        return frozenset(normalise(tag) for tag in self.bundle.tags)
+
     # Searching
 
     def search(
@@ -157,13 +158,17 @@ class Searcher:
         *,
         top: int = 50,
         offset: int = 0,
+        cursor: str | None = None,
         min_confidence: float | None = None,
         sort: Sort = "relevance",
         filters: Filters | None = None,
+        exact: bool = False,
     ) -> Results:
         """Find photos for a query.
 
-        `top` 0 means all. `min_confidence` None means the bundle's default cut-off, and no cut-off when all are wanted.
+        A page of `top` hits (0: all) begins after `cursor`, which is `next` of the page before it, or at `offset`.
+        `min_confidence` None means the bundle's default cut-off, and no cut-off when all are wanted. `exact` insists on
+        a proven ranking and an exact total, whatever they cost.
 
         Raises EmptyQuery, UnknownWord or QueryError.
         """
@@ -172,28 +177,33 @@ class Searcher:
         filters = both(prepared.query.filters, filters)
         if min_confidence is None:
             min_confidence = self.bundle.spec.min_confidence if top else 0.0
-        wanted = offset + top + 1 if top and sort == "relevance" else 0  # one more tells whether there is a next page
-        wanted += len(prepared.marks) if wanted else 0
-        ids, term_scores, exact = self._scores(prepared.scored, wanted, filters, prepared.marks.relevant)
-        combined = prepared.scored.combine(term_scores), prepared.scored.confidence(term_scores)
-        results = self.page(prepared, Scored(ids, *combined, exact), top, offset, min_confidence, sort)
-        return replace(results, took_ms=(time.perf_counter() - started) * 1000)
+        after = Cursor.decode(cursor, sort) if cursor else None
+        for attempt in range(TRIES):
+            corpus = self.corpus()
+            rows = corpus.rows_of(self.store.photo_ids(filters)) if filters else corpus.rows
+            cut = prepared.scored.score_at(min_confidence)
+            ranking = Ranking(corpus, prepared.scored, self.bundle.top_k, rows, cut)
+            if sort == "date":
+                page = paging.by_date(ranking, prepared.marks, top, offset, after)
+            else:
+                page = paging.by_score(ranking, prepared.marks, top, offset, after, exact=exact)
+            self.closely += page.closely
+            if self._still(prepared, page.ranked) or attempt == TRIES - 1:
+                break
+            if self.store.generation() == corpus.generation:
+                self._distrusted = corpus.stamp
+        confidence = prepared.scored.confidence(page.ranked.term_scores)
+        hits = self.hits(prepared, page.ranked.ids, page.ranked.scores, confidence, page.first)
+        infos = self.term_infos(prepared)
+        took = (time.perf_counter() - started) * 1000
+        return Results(prepared.query, infos, hits, page.total, True, took, next=page.next)
 
-    def page(
-        self, prepared: _Prepared, scored: Scored, top: int, offset: int, min_confidence: float, sort: Sort
-    ) -> Results:
-        """The photos of a page, of all that were scored, in order; it is for the caller to say how long it took."""
-        ids = scored.ids
-        order = np.lexsort((ids, -scored.scores, prepared.marks.ranks(ids)))
-        order = order[prepared.marks.passing(ids, scored.confidence, min_confidence)[order]]
-        if sort == "date":
-            taken = self._dates(ids[order])
-            order = order[np.lexsort((ids[order], -taken))]
-        page = order[offset:] if top == 0 else order[offset : offset + top]
-        hits = self._hits(prepared, ids[page], scored.scores[page], scored.confidence[page], offset)
-        return Results(prepared.query, self._term_infos(prepared), hits, len(order), scored.exact, 0.0)
+    def corpus(self) -> Corpus:
+        """The region maps of the library as it is now."""
+        corpus = self._corpus = corpus_of(self.store, self._corpus, distrusted=self._distrusted, frugal=self.frugal)
+        return corpus
 
-    def prepare(self, text: str, *, beside_image: bool = False) -> _Prepared:
+    def prepare(self, text: str, *, beside_image: bool = False) -> Prepared:
         """Parse a query and find the vectors of its terms; raises EmptyQuery, UnknownWord or QueryError.
 
         Beside an image no word is needed, and there may be no term at all.
@@ -208,88 +218,71 @@ class Searcher:
         scored = ScoredQuery(queries, np.array([term.weight for term in query.terms], np.float32), curves)
         regions = region_scores(self.bundle.background.codes, queries)
         deviation = np.maximum(regions.std(axis=0), 1e-6)
-        return _Prepared(query, scored, vectors, regions.mean(axis=0), deviation, marks)
+        return Prepared(query, scored, vectors, regions.mean(axis=0), deviation, marks)
 
-    def _scores(
-        self, scored: ScoredQuery, wanted: int, filters: Filters, also: list[int]
-    ) -> tuple[NDArray[np.int64], Array, bool]:
-        """Ids, exact scores of terms (N, T) and whether the best `wanted` (0: all) are proven to be among them.
-
-        Where the index proposes photos, those of `also` are scored too.
-        """
-        count = self.store.count()
-        indexes = self.indexes() if wanted and count > SCAN_BELOW and not filters else None
-        if indexes is None:
-            maps = self.store.region_maps(self.store.photo_ids(filters).tolist())
-            return maps.ids, pooled_scores(maps, scored.queries, self.bundle.top_k), True
-        newer = np.concatenate([self.store.changed_since(indexes.generation), np.array(also, np.int64)])
-        regions = FIRST_REGIONS
-        while True:
-            found, keys = indexes.regions.search(scored.queries, regions)
-            proposed = np.unique(np.concatenate([photos_of(keys).ravel(), newer]))
-            maps = self.store.region_maps(proposed.tolist())
-            term_scores = pooled_scores(maps, scored.queries, self.bundle.top_k)
-            if found.shape[1] >= len(indexes.regions):
-                return maps.ids, term_scores, True
-            bound = scored.bound(found[:, -1])
-            best = np.sort(scored.combine(term_scores))[::-1]
-            if len(best) >= wanted and best[wanted - 1] >= bound:
-                return maps.ids, term_scores, True
-            regions *= 4
-            self.widened += 1
-
-    def indexes(self) -> Indexes | None:
-        """The indexes on disk, read again when an index run has replaced them."""
+    def classes(self) -> tuple[VectorIndex, int] | None:
+        """The index of class scores on disk and its generation, read again when an index run has replaced it."""
         names = tuple(sorted(path.name for path in self.store.folder.glob("*.faiss")))
-        if names != self._index_names:
-            self._indexes, self._index_names = load_indexes(self.store.folder), names
-        return self._indexes
+        if names != self._classes[0]:
+            self._classes = names, open_classes(self.store.folder)
+        return self._classes[1]
 
-    def _dates(self, ids: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Seconds since 1970 of the photos' dates; those without one come last."""
-        photos = self.store.photos(ids.tolist())
-        epoch = datetime(1970, 1, 1, tzinfo=UTC)
-        dates = [photos[i].taken_at if i in photos else None for i in ids.tolist()]
-        return np.array([(date - epoch).total_seconds() if date else -np.inf for date in dates], np.float64)
+    def dates(self, ids: NDArray[np.int64]) -> NDArray[np.float64]:
+        """When photos were taken, in seconds since 1970; -inf where nobody knows."""
+        corpus = self.corpus()
+        rows = corpus.rows_of(ids)
+        dates = dict(zip(corpus.ids[rows].tolist(), corpus.dates[rows].tolist(), strict=True))
+        return np.array([dates.get(i, -np.inf) for i in ids.tolist()], np.float64)
 
-    def _hits(
-        self, prepared: _Prepared, ids: NDArray[np.int64], scores: Array, confidence: Array, offset: int
+    def hits(
+        self, prepared: Prepared, ids: NDArray[np.int64], scores: Array, confidence: Array, first: int
     ) -> list[Hit]:
-        photos = self.store.photos(ids.tolist())
-        boxes = self._boxes(prepared, ids)
+        """Hits for photos in this order, of which `first` came before; those that are gone are left out."""
+        photos, maps = self.store.photos(ids.tolist()), self.store.region_maps(ids.tolist())
+        places = self._boxes(prepared, maps)
         return [
             Hit(
-                offset + place + 1,
+                first + i + 1,
                 photos[photo_id],
                 float(score),
                 float(sure),
-                boxes[photo_id],
+                places[photo_id],
                 prepared.marks.by_photo.get(photo_id),
             )
-            for place, (photo_id, score, sure) in enumerate(zip(ids.tolist(), scores, confidence, strict=True))
-            if photo_id in photos and photo_id in boxes  # not removed since it was scored
+            for i, (photo_id, score, sure) in enumerate(zip(ids.tolist(), scores, confidence, strict=True))
+            if photo_id in photos and photo_id in places
         ]
 
-    def _boxes(self, prepared: _Prepared, ids: NDArray[np.int64]) -> dict[int, Box]:
+    def _still(self, prepared: Prepared, ranked: Ranked) -> bool:
+        """Whether photos are there and score in the database what they were ranked by."""
+        maps = self.store.region_maps(ranked.ids.tolist())
+        order = np.argsort(ranked.ids, kind="stable")
+        if not np.array_equal(ranked.ids[order], maps.ids):
+            return False
+        scores = pooled_scores(maps, prepared.scored.queries, self.bundle.top_k)
+        return bool(np.allclose(scores, ranked.term_scores[order], rtol=1e-4, atol=1e-4))
+
+    def _boxes(self, prepared: Prepared, maps: RegionMaps) -> dict[int, Box]:
         """The box of the heaviest term in each photo; the whole of it where nothing is looked for by words."""
-        maps = self.store.region_maps(ids.tolist())
+        found: dict[int, Box] = dict.fromkeys(maps.ids.tolist(), (0.0, 0.0, 1.0, 1.0))
         if not len(maps) or not (prepared.scored.weights > 0).any():
-            return dict.fromkeys(maps.ids.tolist(), (0.0, 0.0, 1.0, 1.0))
+            return found
         heaviest = int(prepared.scored.weights.argmax())
         scores = region_scores(maps.codes, prepared.scored.queries[heaviest : heaviest + 1])[:, 0]
-        background = float(prepared.region_mean[heaviest])
-        return {
-            int(photo_id): explain("", grid, scores[maps.offsets[i] : maps.offsets[i + 1]], background).box
-            for i, (photo_id, grid) in enumerate(zip(maps.ids, maps.grids, strict=True))
-        }
+        for grid in set(maps.grids):
+            members = np.array([i for i, other in enumerate(maps.grids) if other == grid])
+            block = scores[(maps.offsets[members][:, None] + np.arange(len(grid)))]
+            drawn = boxes(block, grid, float(prepared.region_mean[heaviest]))
+            found.update(zip(maps.ids[members].tolist(), drawn, strict=True))
+        return found
 
-    def _term_infos(self, prepared: _Prepared) -> list[TermInfo]:
-        learned = {normalise(tag) for tag in self.bundle.tags}
+    def term_infos(self, prepared: Prepared) -> list[TermInfo]:
+        """What became of each term."""
         return [
             TermInfo(
                 term.text,
                 term.weight,
-                term.text not in learned,
+                term.text not in self._learned,
                 self.bundle.nearest_tags(vector),
                 self.bundle.words.did_you_mean(term.text),
             )
@@ -316,7 +309,7 @@ class Searcher:
         pooled = pooled_scores(single, prepared.scored.queries, self.bundle.top_k)
         return Explanation(
             maps,
-            self._term_infos(prepared),
+            self.term_infos(prepared),
             pooled[0].tolist(),
             prepared.scored.curves.confidence(pooled)[0].tolist(),
             float(prepared.scored.combine(pooled)[0]),

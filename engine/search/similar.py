@@ -1,16 +1,14 @@
 """Photos like another one, or like one region of it.
 
 Whole photos are compared by their class scores (what they show), regions by their vectors (what is in that place). Both
-measures are cosines. The vector index proposes by inner product where the library is large; what it proposes is then
-measured exactly.
+measures are cosines. Where the library is large, photos are proposed by inner products, and then measured exactly.
 
 A search by an image is the same, with words beside it if there are any: then a photo's confidence is the product of its
 likeness and of that of the words, so it has to be like the image and to show what is asked for.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +17,14 @@ from engine.errors import QueryError
 from engine.library.indexes import unit_rows
 from engine.library.records import Photo
 from engine.library.region_map import Array, pooled_scores
-from engine.library.vector_index import VectorIndex, photos_of
-from engine.search.searcher import SCAN_BELOW, Results, Scored, Searcher, Sort, both
+from engine.search.cursor import Sort
+from engine.search.searcher import Results, Searcher, both
 from engine.words.query import Filters
 
 Ids = NDArray[np.int64]
 
-PROPOSED = 4096  # vectors asked of the index
+PROPOSED = 4096  # photos that are measured in a large library
+SCAN_BELOW = 2000  # photos; so few are all measured
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Similar:
 def similar_photos(searcher: Searcher, photo_id: int, top: int = 24) -> list[Similar]:
     """The photos whose class scores point the same way, most similar first, without the photo itself."""
     _, scores = searcher.store.class_scores([photo_id])
-    return _ranked(searcher, photo_id, *_alike(searcher, scores[0], Filters()), top) if len(scores) else []
+    return _ranked(searcher, photo_id, *_alike(searcher, scores[0], Filters())[:2], top) if len(scores) else []
 
 
 def search_like(
@@ -62,29 +61,38 @@ def search_like(
     started = time.perf_counter()
     prepared = searcher.prepare(text, beside_image=True)
     filters = both(prepared.query.filters, filters)
-    ids, scores = _alike(searcher, class_scores, filters)
+    ids, scores, exact = _alike(searcher, class_scores, filters)
     confidence = np.clip(scores, 0, 1)
     if prepared.query.terms:
         maps = searcher.store.region_maps(ids.tolist())
         pooled = pooled_scores(maps, prepared.scored.queries, searcher.bundle.top_k)
-        ids, kept, of_maps = np.intersect1d(ids, maps.ids, return_indices=True)  # not removed in between
-        scores = confidence = confidence[kept] * prepared.scored.confidence(pooled[of_maps])
-    exact = bool(filters) or searcher.store.count() <= SCAN_BELOW
-    scored = Scored(ids, scores, confidence, exact)
-    results = searcher.page(prepared, scored, top, offset, min_confidence or 0.0, sort)
-    return replace(results, took_ms=(time.perf_counter() - started) * 1000, like=True)
-
-
-def _alike(searcher: Searcher, class_scores: NDArray[np.floating], filters: Filters) -> tuple[Ids, Array]:
-    """Ids of photos that pass the filters, and the cosines (N,) of their class scores with these (labels,)."""
-    query = unit_rows(class_scores[None].astype(np.float32))
-    if filters:
-        ids = searcher.store.photo_ids(filters)
+        ids, still, of_maps = np.intersect1d(ids, maps.ids, return_indices=True)  # not removed in between
+        scores = confidence = confidence[still] * prepared.scored.confidence(pooled[of_maps])
+    kept = np.flatnonzero(prepared.marks.passing(ids, confidence, min_confidence or 0.0))
+    if sort == "date":
+        order = kept[np.lexsort((ids[kept], -searcher.dates(ids[kept])))]
     else:
-        indexes = searcher.indexes()
-        ids = _proposed(searcher, indexes.classes if indexes else None, query, np.asarray)
+        order = kept[np.lexsort((ids[kept], -scores[kept], prepared.marks.ranks(ids[kept])))]
+    page = order[offset : offset + top if top else None]
+    hits = searcher.hits(prepared, ids[page], scores[page], confidence[page], offset)
+    took = (time.perf_counter() - started) * 1000
+    return Results(prepared.query, searcher.term_infos(prepared), hits, len(order), exact, took, like=True)
+
+
+def _alike(searcher: Searcher, class_scores: NDArray[np.floating], filters: Filters) -> tuple[Ids, Array, bool]:
+    """Ids of photos that pass the filters, and the cosines (N,) of their class scores with these (labels,).
+
+    The last value says whether no photo was left out.
+    """
+    query = unit_rows(class_scores[None].astype(np.float32))
+    index = searcher.classes()
+    if filters or index is None or searcher.store.count() <= SCAN_BELOW:
+        ids, exact = searcher.store.photo_ids(filters), True
+    else:
+        index_ids, generation = index[0].search(query, PROPOSED)[1][0], index[1]
+        ids, exact = np.union1d(index_ids, searcher.store.changed_since(generation)), False
     ids, scores = searcher.store.class_scores(ids.tolist())
-    return ids, unit_rows(scores) @ query[0] if len(ids) else np.zeros(0, np.float32)
+    return ids, unit_rows(scores) @ query[0] if len(ids) else np.zeros(0, np.float32), exact
 
 
 def similar_regions(searcher: Searcher, photo_id: int, row: int, col: int, top: int = 24) -> list[Similar]:
@@ -98,22 +106,15 @@ def similar_regions(searcher: Searcher, photo_id: int, row: int, col: int, top: 
     steps = searcher.bundle.steps.copy()
     steps[-1] = 0  # the last number is added to every word's score and says nothing of what is there
     query = region_map.codes[row * grid.cols + col].astype(np.float32) * steps
-    indexes = searcher.indexes()
-    ids = _proposed(searcher, indexes.regions if indexes else None, (query * steps)[None], photos_of)
-    maps = searcher.store.region_maps(ids.tolist())
+    corpus = searcher.corpus()
+    rows = corpus.rows
+    if len(rows) > PROPOSED:
+        near, _ = corpus.near_scores((query * steps)[None], 1, rows)
+        rows = np.sort(rows[np.argpartition(-near[:, 0], PROPOSED)[:PROPOSED]])
+    maps = searcher.store.region_maps(corpus.ids[rows].tolist())
     cosines = unit_rows(maps.codes.astype(np.float32) * steps) @ (query / max(float(np.linalg.norm(query)), 1e-12))
     best = np.maximum.reduceat(cosines, maps.offsets[:-1]) if len(maps) else np.zeros(0, np.float32)
     return _ranked(searcher, photo_id, maps.ids, best, top)
-
-
-def _proposed(searcher: Searcher, index: VectorIndex | None, query: Array, owners: Callable[[Ids], Ids]) -> Ids:
-    """Ids of photos worth measuring for a query (1, D): all of a small library, else what the index finds and what is
-    newer than it."""
-    indexes = searcher.indexes()
-    if index is None or indexes is None or searcher.store.count() <= SCAN_BELOW:
-        return searcher.store.photo_ids()
-    _, keys = index.search(query, PROPOSED)
-    return np.union1d(owners(keys[0]), searcher.store.changed_since(indexes.generation))
 
 
 def _ranked(searcher: Searcher, photo_id: int | None, ids: Ids, cosines: Array, top: int) -> list[Similar]:

@@ -347,7 +347,10 @@ def test_db_check_as_json_names_the_problems_too(unseen, colours, library):
     unseen("index", colours)
     FaissIndex.discard(library.folder, "classes")
     status, out, err = unseen("db", "check", "--json")
-    assert status == 1 and json.loads(out[0]) == {"ok": False, "problems": ["There is no index that can be read."]}
+    assert status == 1 and json.loads(out[0]) == {
+        "ok": False,
+        "problems": ["There is no index of class scores that can be read."],
+    }
     assert len(err) == 1
 
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 RUN = """
 import itertools, os, signal, sys
 from pathlib import Path
-from engine.library import batches, store, thumbnails, vector_index
+from engine.library import batches, region_index, segments, store, thumbnails, vector_index
 from engine.library.lock import writer_lock
 from engine.model.bundle import Bundle
 from indexer import pipeline
@@ -34,6 +34,8 @@ owner, name = {
     "the database": (batches, "_map"),
     "thumbnail": (thumbnails.tempfile, "mkstemp"),
     "index": (vector_index.FaissIndex, "save"),
+    "a segment": (segments.Segment, "write"),
+    "the manifest": (region_index, "_publish"),
     "roots": (store.Store, "remember_root"),
 }[where]
 really, calls = getattr(owner, name), itertools.count(1)
@@ -66,7 +68,10 @@ POINTS = [
     ("thumbnail", "after", 11),
     ("index", "before", 1),
     ("index", "after", 1),
-    ("index", "after", 2),
+    ("a segment", "before", 1),
+    ("a segment", "after", 1),
+    ("the manifest", "before", 1),
+    ("the manifest", "after", 1),
     ("roots", "before", 1),
 ]
 
@@ -116,7 +121,7 @@ def test_a_killed_run_that_is_started_again_ends_like_an_undisturbed_one(run, un
 
     def files(folder):
         names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-        return {name for name in names if not name.endswith(("-wal", "-shm", ".faiss"))}
+        return {name for name in names if not name.endswith(("-wal", "-shm", ".faiss", ".planes"))}
 
     assert files(library.folder) == files(undisturbed.folder)
 

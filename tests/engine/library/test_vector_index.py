@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from engine.library.vector_index import FaissIndex, photos_of, region_keys
+from engine.library.vector_index import FaissIndex
 
 DIM = 4
 codes = arrays(np.int8, st.tuples(st.integers(1, 40), st.just(DIM)), elements=st.integers(-127, 127))
@@ -48,17 +48,6 @@ def test_vectors_of_keys_that_are_not_there_are_refused():
 def test_an_empty_index_finds_nothing():
     scores, keys = FaissIndex(DIM, "int8").search(np.ones((2, DIM), np.float32), 5)
     assert scores.shape == keys.shape == (2, 0)
-
-
-@given(st.integers(0, 2**40), st.integers(1, 400))
-def test_the_photo_of_a_region_can_be_told_from_its_key(photo, regions):
-    keys = region_keys(photo, regions)
-    assert len(np.unique(keys)) == regions
-    assert (photos_of(keys) == photo).all()
-
-
-def test_a_key_that_stands_for_nothing_found_is_no_photo():
-    assert photos_of(np.array([-1])).tolist() == [-1]
 
 
 def test_a_saved_index_comes_back_with_its_generation_and_replaces_older_ones(tmp_path):

@@ -7,7 +7,6 @@ from engine.library.database import Database
 from engine.library.feedback import Feedback
 from engine.library.records import Batch
 from engine.search import feedback
-from engine.search import searcher as searcher_module
 from engine.search.feedback import spelled
 from engine.words.query import parse
 from tests.engine.search.conftest import new_photo
@@ -22,11 +21,8 @@ def ids(results):
     return [hit.photo.id for hit in results.hits]
 
 
-@pytest.mark.parametrize("scan_below", [0, 10_000], ids=["through the index", "by scanning"])
 @pytest.mark.parametrize("text", ["red", "red -blue", "green^3 purple"])
-def test_marked_photos_are_put_right_and_the_others_keep_their_order(searcher, text, scan_below, monkeypatch):
-    monkeypatch.setattr(searcher_module, "SCAN_BELOW", scan_below)
-    monkeypatch.setattr(searcher_module, "FIRST_REGIONS", 64)
+def test_marked_photos_are_put_right_and_the_others_keep_their_order(searcher, text, monkeypatch):
     monkeypatch.setattr(feedback, "AWAY", 0.0)
     monkeypatch.setattr(feedback, "TOWARDS", 0.0)
     before = ids(searcher.search(text, top=0))

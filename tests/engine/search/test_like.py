@@ -5,7 +5,6 @@ import pytest
 
 from engine.errors import UnknownWord
 from engine.library.store import Store
-from engine.search import searcher as searcher_module
 from engine.search import similar
 from engine.search.searcher import Searcher
 from engine.search.similar import search_like
@@ -31,7 +30,6 @@ def cosines(store, seen):
 @pytest.mark.parametrize("scan_below", [0, 10_000], ids=["through the index", "by scanning"])
 @pytest.mark.parametrize("words", ["", "green", "green -red", "-blue"])
 def test_scores_are_the_likeness_times_the_confidence_of_the_words(searcher, seen, words, scan_below, monkeypatch):
-    monkeypatch.setattr(searcher_module, "SCAN_BELOW", scan_below)
     monkeypatch.setattr(similar, "SCAN_BELOW", scan_below)
     expected = cosines(searcher.store, seen)
     if words:

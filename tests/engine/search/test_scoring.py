@@ -28,11 +28,18 @@ def regions(terms):
     return arrays.arrays(np.float32, (6, terms), elements=finite)
 
 
-@given(queries(), st.data(), st.integers(1, 6))
-def test_no_photo_scores_more_than_its_best_regions_allow(query, data, top_k):
+@given(queries(), st.data(), st.floats(0.001, 0.999))
+def test_a_photo_is_as_sure_as_asked_for_just_from_a_score_on(query, data, confidence):
     scores = data.draw(regions(len(query.weights)))
-    pooled = np.sort(scores, axis=0)[-top_k:].mean(axis=0)
-    assert float(query.combine(pooled)) <= query.bound(scores.max(axis=0)) + 1e-4
+    sure, score = query.confidence(scores), query.combine(scores)
+    clear = np.abs(sure - confidence) > 1e-4  # not at the very edge
+    assert ((sure >= confidence) == (score >= query.score_at(confidence)))[clear].all()
+
+
+@given(queries())
+def test_no_cut_off_lets_everything_through_and_the_highest_only_what_is_certain(query):
+    assert query.score_at(0) == -np.inf
+    assert np.isfinite(query.score_at(1))
 
 
 @given(queries(), st.data(), st.floats(0.5, 8))

@@ -1,12 +1,14 @@
 """Searching finds what brute force finds, says so truthfully, and survives a library that changes under it."""
 
+import shutil
+
 import numpy as np
 import pytest
 
-from engine.errors import EmptyQuery, UnknownWord, WrongBundle
-from engine.library import indexes
+from engine.errors import EmptyQuery, QueryError, UnknownWord, WrongBundle
+from engine.library import indexes, scan
 from engine.library.records import Batch
-from engine.search import searcher as searcher_module
+from engine.library.store import Store
 from engine.search.searcher import Searcher
 from engine.words.query import Filters, parse_time
 from tests.conftest import COLOURS
@@ -43,6 +45,14 @@ def brute_force(store, bundle, weights):
     return scores
 
 
+def assert_best(hits, expected):
+    """The hits are the best of what is expected, with the scores expected; which of equals comes first is open."""
+    scores = [hit.score for hit in hits]
+    np.testing.assert_allclose(scores, sorted(expected.values(), reverse=True)[: len(hits)], rtol=2e-4)
+    np.testing.assert_allclose(scores, [expected[hit.photo.id] for hit in hits], rtol=2e-4)
+    assert len({hit.photo.id for hit in hits}) == len(hits)
+
+
 QUERIES = {
     "red": {"red": 1},
     "yellow": {"yellow": 1},
@@ -54,19 +64,22 @@ QUERIES = {
 }
 
 
+@pytest.fixture(params=["compiled", "NumPy"])
+def scanning(request, monkeypatch):
+    """Scan with the extension, and without it."""
+    if request.param == "NumPy":
+        monkeypatch.setattr(scan, "_extension", None)
+    elif scan._extension is None:
+        pytest.skip("the extension is not built")
+
+
 @pytest.mark.parametrize("text", QUERIES)
-@pytest.mark.parametrize("scan_below", [0, 10_000], ids=["through the index", "by scanning"])
-@pytest.mark.parametrize("first_regions", [1, 64, 100_000])
-def test_ranking_and_scores_equal_brute_force(searcher, text, scan_below, first_regions, monkeypatch):
-    monkeypatch.setattr(searcher_module, "SCAN_BELOW", scan_below)
-    monkeypatch.setattr(searcher_module, "FIRST_REGIONS", first_regions)
+def test_ranking_and_scores_equal_brute_force(searcher, text, scanning):
     expected = brute_force(searcher.store, searcher.bundle, QUERIES[text])
-    best = sorted(expected, key=lambda photo_id: (-expected[photo_id], photo_id))
     results = searcher.search(text, top=20, min_confidence=0)
     assert results.exact
-    found = [hit.photo.id for hit in results.hits]
-    np.testing.assert_allclose([hit.score for hit in results.hits], [expected[i] for i in best[:20]], rtol=2e-4)
-    np.testing.assert_allclose([hit.score for hit in results.hits], [expected[i] for i in found], rtol=2e-4)
+    assert len(results.hits) == 20
+    assert_best(results.hits, expected)
     assert [hit.rank for hit in results.hits] == list(range(1, 21))
 
 
@@ -98,9 +111,7 @@ def test_by_date_means_newest_first_and_dateless_last(searcher):
     assert all(date is None for date in dates[len(dated) :])
 
 
-@pytest.mark.parametrize("scan_below", [0, 10_000])
-def test_filters_leave_only_photos_that_pass_and_stay_exact(searcher, scan_below, monkeypatch):
-    monkeypatch.setattr(searcher_module, "SCAN_BELOW", scan_below)
+def test_filters_leave_only_photos_that_pass_and_stay_exact(searcher):
     filters = Filters(after=parse_time("2021"), before=parse_time("2021-07"))
     results = searcher.search("red", top=5, min_confidence=0, filters=filters)
     assert results.exact
@@ -111,45 +122,118 @@ def test_filters_leave_only_photos_that_pass_and_stay_exact(searcher, scan_below
     ]
 
 
-@pytest.mark.parametrize("damage", ["stale", "missing", "damaged", "of another generation"])
-def test_what_the_index_misses_is_found_in_the_database(filled, colour_bundle, colour_encoder, damage, monkeypatch):
-    monkeypatch.setattr(searcher_module, "SCAN_BELOW", 0)
+def cut_off(file):
+    file.write_bytes(file.read_bytes()[:5000])
+
+
+def flip_bits(file):
+    """Flip all bits of what is scanned."""
+    data = bytearray(file.read_bytes())
+    data[4096:] = bytes(byte ^ 0xFF for byte in data[4096:])
+    file.write_bytes(data)
+
+
+DAMAGE = {
+    "stale": lambda folder: None,
+    "without a segment": lambda folder: next(folder.glob("*.planes")).unlink(),
+    "without a manifest": lambda folder: (folder / "index.json").unlink(),
+    "with a manifest that is no JSON": lambda folder: (folder / "index.json").write_bytes(b"{"),
+    "with a manifest of something else": lambda folder: (folder / "index.json").write_text('{"format": 1}'),
+    "with a segment cut off": lambda folder: cut_off(next(folder.glob("*.planes"))),
+    "with an empty segment": lambda folder: next(folder.glob("*.planes")).write_bytes(b""),
+    "with flipped bits": lambda folder: flip_bits(next(folder.glob("*.planes"))),
+    "ahead of the database": lambda folder: (folder / "index.json").write_text(
+        (folder / "index.json").read_text().replace('"generation": 1', '"generation": 99')
+    ),
+}
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_what_the_index_misses_is_found_in_the_database(filled, colour_bundle, colour_encoder, damage, when):
     searcher = Searcher(filled, colour_bundle)
-    searcher.search("red")
+    if when == "while":
+        searcher.search("red")
     red = np.zeros((4, 4, 3), np.uint8) + np.array([255, 0, 0], np.uint8)
     filled.apply(Batch(added=[new_photo(colour_encoder, "/photos/red.jpg", red)]))
-    files = sorted(filled.folder.glob("*.faiss"))
-    if damage == "missing":
-        for file in files:
-            file.unlink()
-    elif damage == "damaged":
-        for file in files:
-            file.write_bytes(file.read_bytes()[:100])
-    elif damage == "of another generation":
-        files[0].rename(files[0].with_name("classes-000000000099.faiss"))
-    results = searcher.search("red", top=1)
-    assert results.hits[0].photo.path == "/photos/red.jpg"
+    DAMAGE[damage](filled.folder)
+    results = searcher.search("red", top=20, min_confidence=0)
     assert results.exact
+    assert results.total == 301
+    assert results.hits[0].photo.path == "/photos/red.jpg"
+    assert_best(results.hits, brute_force(filled, colour_bundle, {"red": 1}))
 
 
-def test_a_removed_photo_is_not_found_even_before_the_index_knows(searcher, monkeypatch):
-    monkeypatch.setattr(searcher_module, "SCAN_BELOW", 0)
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_index_is_made_whole_by_the_next_run(filled, colour_encoder, damage):
+    filled.apply(Batch(added=random_photos(colour_encoder, 3, seed=5)))
+    DAMAGE[damage](filled.folder)
+    assert indexes.check(filled) != []
+    if damage == "with flipped bits":  # which no run looks for
+        indexes.refresh(filled, rebuild=True)
+    indexes.refresh(filled)
+    assert indexes.check(filled) == []
+
+
+def test_an_index_of_another_library_is_not_used(filled, colour_bundle, colour_encoder, tmp_path):
+    with Store.create(tmp_path / "other", colour_bundle.name, colour_bundle.fingerprint) as other:
+        other.apply(Batch(added=random_photos(colour_encoder, 300, seed=8)))
+        indexes.refresh(other)
+        for path in (*filled.folder.glob("*.planes"), filled.folder / "index.json"):
+            path.unlink()
+        for path in (*other.folder.glob("*.planes"), other.folder / "index.json"):
+            shutil.copy(path, filled.folder)
+    expected = brute_force(filled, colour_bundle, {"blue": 1})
+    assert_best(Searcher(filled, colour_bundle).search("blue", top=10, min_confidence=0).hits, expected)
+
+
+def test_a_removed_photo_is_not_found_even_before_the_index_knows(searcher):
     first = searcher.search("red", top=2).hits
     searcher.store.apply(Batch(removed=[first[0].photo.id]))
     assert searcher.search("red", top=1).hits[0].photo.id == first[1].photo.id
+    assert searcher.search("red", top=0).total == 299
 
 
-def test_an_open_searcher_sees_a_new_index(filled, colour_bundle, colour_encoder, monkeypatch):
-    monkeypatch.setattr(searcher_module, "SCAN_BELOW", 0)
+def test_an_open_searcher_sees_a_new_index(filled, colour_bundle, colour_encoder):
     searcher = Searcher(filled, colour_bundle)
     searcher.search("blue")
     filled.apply(Batch(added=random_photos(colour_encoder, 50, seed=9)))
+    assert searcher.search("blue", top=0).total == 350
+    assert len(searcher.corpus().loose_ids) == 50
     indexes.refresh(filled)
-    results = searcher.search("blue", top=0)
-    assert results.total == 350
-    searcher.search("blue", top=5)
-    assert searcher._indexes is not None
-    assert searcher._indexes.generation == filled.generation()
+    assert searcher.search("blue", top=0).total == 350
+    assert len(searcher.corpus().loose_ids) == 0
+
+
+def test_a_cursor_goes_on_where_the_page_ended_while_the_library_grows(filled, colour_bundle, colour_encoder):
+    searcher = Searcher(filled, colour_bundle)
+    for sort in ("relevance", "date"):
+        whole = [hit.photo.id for hit in searcher.search("red", top=0, sort=sort).hits]
+        added, seen, ranks, cursor = set(), [], [], None
+        for page in range(100):
+            results = searcher.search("red", top=20, min_confidence=0, sort=sort, cursor=cursor)
+            seen += [hit.photo.id for hit in results.hits if hit.photo.id not in added]
+            ranks += [hit.rank for hit in results.hits]
+            before = set(filled.photo_ids().tolist())
+            filled.apply(Batch(added=random_photos(colour_encoder, 3, seed=100 + page + 50 * (sort == "date"))))
+            if page == 4:
+                indexes.refresh(filled)
+            added |= set(filled.photo_ids().tolist()) - before
+            cursor = results.next
+            if cursor is None:
+                break
+        assert seen == whole
+        assert ranks == list(range(1, len(ranks) + 1))
+        filled.apply(Batch(removed=list(added)))
+
+
+def test_cursors_of_another_order_or_of_nothing_are_refused(searcher):
+    cursor = searcher.search("red", top=5, min_confidence=0).next
+    with pytest.raises(QueryError, match="not a cursor"):
+        searcher.search("red", top=5, sort="date", cursor=cursor)
+    for text in ("5", "x" * 40, "é", "====", cursor[:-2]):
+        with pytest.raises(QueryError, match="not a cursor"):
+            searcher.search("red", cursor=text)
 
 
 def test_the_box_is_where_the_colour_is(filled, colour_bundle, colour_encoder):
@@ -184,8 +268,6 @@ def test_unknown_and_empty_queries_are_errors_that_help(searcher):
 
 
 def test_a_library_of_another_bundle_is_refused_with_what_to_do(tmp_path, colour_bundle):
-    from engine.library.store import Store
-
     with Store.create(tmp_path, "other", "0" * 32) as store, pytest.raises(WrongBundle, match="re-index"):
         Searcher(store, colour_bundle)
 

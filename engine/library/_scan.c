@@ -1,0 +1,531 @@
+/* Scans region maps: pooled scores of many photos, as fast as memory delivers them.
+
+   Layout of a photo in planes (engine/library/planes.py): its R·D codes are split, with D padded to 4·G, as
+       code = low[d] + step[d]·a + b,    0 <= a, b < 16,
+   and both a and b are packed two to a byte. In group g (four dimensions), byte 4·r + j of H = 4·ceil(R/2) bytes holds
+   dimension 4·g + j of region r in its low half and of region r + ceil(R/2) in its high half. So four bytes meet four
+   numbers of the query in one instruction, and regions lie side by side.
+
+   Functions take NumPy's arrays through the buffer protocol, and give up the interpreter's lock while they work. */
+
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <string.h>
+
+#define MOST_REGIONS 1024
+#define MOST_WIDTH 512
+#define MOST_TERMS 16
+#define MOST_POOLED 64
+#define MOST_THREADS 16
+#define PHOTOS_AT_ONCE 256 /* that a thread takes */
+#define LANES 16           /* numbers of four bytes in the widest vector */
+#define NONE INT32_MIN     /* the sum of no region */
+#define TINY 1e-20f        /* taken for zero */
+#define ROUNDING 1e-4f     /* 2^-24 · 127, and room to be safe */
+#define AHEAD 16384        /* bytes that are fetched before they are needed */
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define X86 1
+#else
+#define X86 0
+#endif
+#if X86 && defined(__GLIBC__) && !defined(__clang__) /* compiled for several processors, chosen when loaded */
+#define CLONES __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#else
+#define CLONES
+#endif
+
+typedef struct {
+    const int8_t *low;       /* (N, W): D padded to whole vectors */
+    const uint8_t *step;     /* (N, W) */
+    const uint8_t *coarse;   /* (N, G, H): a */
+    const uint8_t *fine;     /* (N, G, H): b; NULL for scores that leave it out */
+    const uint8_t *middle;   /* (N, W): the mean of a */
+    const float *bounds;     /* (N, 2·S): lost and spread for S numbers of regions */
+    const int8_t *codes;     /* (N, R, D) instead of planes, or NULL */
+    const int64_t *chosen;   /* (M,) photos, or NULL for all */
+    const float *queries;    /* (T, D) */
+    float *scores, *errors;  /* (M, T) */
+    int regions, dims, width, groups, half, terms, top_k, sizes, size;
+    int64_t photos, next; /* M; the next one that no thread has taken */
+    int vnni, avx2;
+} Job;
+
+typedef struct {
+    float padded[MOST_TERMS * MOST_WIDTH], length[MOST_TERMS];
+    float slack[MOST_TERMS]; /* what single precision may round, in the longest sum of products */
+} Queries;
+
+/* The mean of the `k` largest of `n` numbers. The same numbers give the same mean, in whatever order they come. */
+static float mean_of_largest(const float *scores, int n, int k)
+{
+    float best[MOST_POOLED];
+    int held = 0;
+    for (int r = 0; r < n; r++) {
+        float s = scores[r];
+        if (held == k && s <= best[k - 1]) continue;
+        int i = held < k ? held++ : k - 1;
+        for (; i > 0 && best[i - 1] < s; i--) best[i] = best[i - 1];
+        best[i] = s;
+    }
+    float sum = 0;
+    for (int i = 0; i < held; i++) sum += best[i];
+    return sum / held;
+}
+
+/* The same for sums of near scores, which hold at most 21 bits and NONE in lanes without a region. */
+CLONES static float mean_of_largest_sums(int32_t *restrict sums, int n, int k)
+{
+    int64_t sum = 0;
+    if (n <= 128) { /* the place makes numbers differ, so each round finds the largest below the last one */
+        int32_t last = INT32_MAX;
+        for (int r = 0; r < n; r++) sums[r] = sums[r] == NONE ? NONE : sums[r] * 128 + r;
+        for (int i = 0; i < k; i++) {
+            int32_t largest = NONE;
+            for (int r = 0; r < n; r++) {
+                int32_t s = sums[r] < last ? sums[r] : NONE;
+                largest = s > largest ? s : largest;
+            }
+            sum += largest >> 7;
+            last = largest;
+        }
+        return (float)sum / k;
+    }
+    int32_t best[MOST_POOLED];
+    int held = 0;
+    for (int r = 0; r < n; r++) {
+        int32_t s = sums[r];
+        if (held == k && s <= best[k - 1]) continue;
+        int i = held < k ? held++ : k - 1;
+        for (; i > 0 && best[i - 1] < s; i--) best[i] = best[i - 1];
+        best[i] = s;
+    }
+    for (int i = 0; i < k; i++) sum += best[i];
+    return (float)sum / k;
+}
+
+/* Exact scores: regions side by side, dimensions one after the other, so that every route rounds alike. */
+
+CLONES static void add_dimension(float *restrict scores, const float *restrict column, float q, int n)
+{
+    for (int r = 0; r < n; r++) scores[r] += q * column[r];
+}
+
+CLONES static void column_of_planes(float *restrict column, const uint8_t *restrict a, const uint8_t *restrict b,
+                                    int j, float low, float step, int half)
+{
+    for (int r = 0; r < half; r++) {
+        column[r] = low + step * (float)(a[4 * r + j] & 15) + (float)(b[4 * r + j] & 15);
+        column[r + half] = low + step * (float)(a[4 * r + j] >> 4) + (float)(b[4 * r + j] >> 4);
+    }
+}
+
+CLONES static void column_of_codes(float *restrict column, const int8_t *restrict codes, int dims, int n)
+{
+    for (int r = 0; r < n; r++) column[r] = codes[(size_t)r * dims];
+}
+
+static void exact(const Job *job, int64_t photo, int64_t row)
+{
+    float scores[MOST_TERMS][MOST_REGIONS + 1], column[MOST_REGIONS + 1];
+    int half = job->half / 4;
+    for (int t = 0; t < job->terms; t++) memset(scores[t], 0, sizeof(float) * job->regions);
+    for (int d = 0; d < job->dims; d++) {
+        if (job->codes) {
+            column_of_codes(column, job->codes + photo * job->regions * job->dims + d, job->dims, job->regions);
+        } else {
+            size_t place = ((size_t)photo * job->groups + d / 4) * job->half, number = photo * job->width + d;
+            column_of_planes(column, job->coarse + place, job->fine + place, d % 4, job->low[number],
+                             job->step[number], half);
+        }
+        for (int t = 0; t < job->terms; t++)
+            add_dimension(scores[t], column, job->queries[(size_t)t * job->dims + d], job->regions);
+    }
+    for (int t = 0; t < job->terms; t++)
+        job->scores[row * job->terms + t] = mean_of_largest(scores[t], job->regions, job->top_k);
+}
+
+/* Near scores: of `a` alone, in integers. Sums of 4-bit numbers with the rounded query go to 2·V·LANES lanes, V = ceil(
+   half / LANES): those of the low halves first. */
+
+static void sums_plain(const uint8_t *a, const int8_t *query, int groups, int half, int32_t *sums, int32_t *upper)
+{
+    for (int r = 0; r < half; r++) sums[r] = upper[r] = 0;
+    for (int g = 0; g < groups; g++, a += 4 * half, query += 4)
+        for (int r = 0; r < half; r++)
+            for (int j = 0; j < 4; j++) {
+                sums[r] += query[j] * (a[4 * r + j] & 15);
+                upper[r] += query[j] * (a[4 * r + j] >> 4);
+            }
+}
+
+#if X86
+#define VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
+
+/* Four vectors of regions at a time. A byte is low + 16·high, so the sums of high halves follow by subtraction. */
+VNNI static void sums_vnni(const uint8_t *a, const int8_t *query, int groups, int half, int32_t *sums, int32_t *upper)
+{
+    const __m512i low = _mm512_set1_epi8(15);
+    for (int r = 0; r < half; r += 64, a += 256) {
+        __m512i lows[4], wholes[4];
+        __mmask16 there[4];
+        for (int i = 0; i < 4; i++) {
+            int left = half - r - 16 * i;
+            there[i] = left >= 16 ? 0xFFFF : left > 0 ? (1u << left) - 1 : 0;
+            lows[i] = wholes[i] = _mm512_setzero_si512();
+        }
+        const uint8_t *at = a;
+        for (int g = 0; g < groups; g++, at += 4 * half) {
+            int32_t four;
+            memcpy(&four, query + 4 * g, 4);
+            __m512i q = _mm512_set1_epi32(four);
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++) {
+                __m512i packed = _mm512_maskz_loadu_epi32(there[i], at + 64 * i);
+                _mm_prefetch((const char *)at + AHEAD + 64 * i, _MM_HINT_T1);
+                lows[i] = _mm512_dpbusd_epi32(lows[i], _mm512_and_si512(packed, low), q);
+                wholes[i] = _mm512_dpbusd_epi32(wholes[i], packed, q);
+            }
+        }
+        for (int i = 0; i < 4 && there[i]; i++) {
+            _mm512_storeu_si512(sums + r + 16 * i, lows[i]);
+            _mm512_storeu_si512(upper + r + 16 * i, _mm512_srai_epi32(_mm512_sub_epi32(wholes[i], lows[i]), 4));
+        }
+    }
+}
+
+/* As `mean_of_largest_sums`, for up to 128 lanes. */
+VNNI static float mean_of_largest_vnni(const int32_t *sums, int n, int k)
+{
+    const __m512i none = _mm512_set1_epi32(NONE), next = _mm512_set1_epi32(16);
+    __m512i place = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __m512i keys[8], last = _mm512_set1_epi32(INT32_MAX), sum = _mm512_setzero_si512();
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++, place = _mm512_add_epi32(place, next)) {
+        __m512i here = 16 * i < n ? _mm512_loadu_si512(sums + 16 * i) : none;
+        keys[i] = _mm512_mask_or_epi32(none, _mm512_cmpneq_epi32_mask(here, none), _mm512_slli_epi32(here, 7), place);
+    }
+    for (int i = 0; i < k; i++) {
+        __m512i largest[2] = {none, none};
+#pragma GCC unroll 8
+        for (int j = 0; j < 8; j++) {
+            __mmask16 below = _mm512_cmplt_epi32_mask(keys[j], last);
+            largest[j % 2] = _mm512_mask_max_epi32(largest[j % 2], below, largest[j % 2], keys[j]);
+        }
+        last = _mm512_max_epi32(largest[0], largest[1]);
+        last = _mm512_max_epi32(last, _mm512_shuffle_i64x2(last, last, 0x4E));
+        last = _mm512_max_epi32(last, _mm512_shuffle_i64x2(last, last, 0xB1));
+        last = _mm512_max_epi32(last, _mm512_shuffle_epi32(last, 0x4E));
+        last = _mm512_max_epi32(last, _mm512_shuffle_epi32(last, 0xB1));
+        sum = _mm512_add_epi32(sum, _mm512_srai_epi32(last, 7));
+    }
+    return (float)_mm512_cvtsi512_si32(sum) / k;
+}
+
+__attribute__((target("avx2"))) static void
+sums_avx2(const uint8_t *a, const int8_t *query, int groups, int half, int32_t *sums, int32_t *upper)
+{
+    const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
+    for (int r = 0; r < half; r += 8) {
+        __m256i first = _mm256_setzero_si256(), second = first;
+        const uint8_t *at = a + 4 * r;
+        int left = half - r;
+        __m256i there = _mm256_cmpgt_epi32(_mm256_set1_epi32(left), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+        for (int g = 0; g < groups; g++, at += 4 * half) {
+            int32_t four;
+            memcpy(&four, query + 4 * g, 4);
+            __m256i q = _mm256_set1_epi32(four), packed = _mm256_maskload_epi32((const int *)at, there);
+            __m256i of_low = _mm256_maddubs_epi16(_mm256_and_si256(packed, low), q);
+            __m256i of_high = _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16(packed, 4), low), q);
+            first = _mm256_add_epi32(first, _mm256_madd_epi16(of_low, ones));
+            second = _mm256_add_epi32(second, _mm256_madd_epi16(of_high, ones));
+        }
+        _mm256_storeu_si256((__m256i *)(sums + r), first);
+        _mm256_storeu_si256((__m256i *)(upper + r), second);
+    }
+}
+#endif
+
+/* A query (n,) in units of a photo: `a` meets query · step, b meets the query itself; each number takes two bytes, of
+   which the near scores use one. */
+typedef struct {
+    int8_t a[MOST_WIDTH], a_less[MOST_WIDTH], b[MOST_WIDTH], b_less[MOST_WIDTH];
+} Bytes;
+
+/* What a step of the rounded query stands for, so that the largest number is 127 of it. */
+CLONES static float unit_of(const float *restrict query, const uint8_t *restrict step, int n)
+{
+    float largest = TINY;
+    for (int d = 0; d < n; d++) {
+        float size = fabsf(query[d] * step[d]);
+        largest = size > largest ? size : largest;
+    }
+    return largest / 127;
+}
+
+/* One byte for each number; returns what all regions have in common, with a and b at their middle, and `lost`: the
+   length of what the bytes differ by. */
+CLONES static float rounded(const float *restrict query, const int8_t *restrict low, const uint8_t *restrict step,
+                            const uint8_t *restrict middle, int n, float *units, int8_t *restrict bytes, float *lost)
+{
+    n &= -LANES;
+    float common = 0, square = 0, unit = unit_of(query, step, n), inverse = 1 / unit;
+    for (int d = 0; d < n; d++) {
+        float scaled = query[d] * step[d] * inverse;
+        int32_t whole = (int32_t)(scaled + copysignf(0.5f, scaled));
+        float rest = scaled - whole;
+        common += query[d] * (low[d] + 0.5f * step[d] - 0.5f) + unit * rest * middle[d];
+        square += rest * rest;
+        bytes[d] = (int8_t)whole;
+    }
+    *units = unit;
+    *lost = unit * sqrtf(square);
+    return common;
+}
+
+#if X86
+VNNI static float rounded_vnni(const float *query, const int8_t *low, const uint8_t *step, const uint8_t *middle, int n,
+                               float *units, int8_t *bytes, float *lost)
+{
+    __m512 largest = _mm512_set1_ps(TINY);
+    for (int d = 0; d < n; d += LANES) {
+        __m512 s = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(step + d))));
+        largest = _mm512_max_ps(largest, _mm512_abs_ps(_mm512_mul_ps(_mm512_loadu_ps(query + d), s)));
+    }
+    float unit = _mm512_reduce_max_ps(largest) / 127;
+    __m512 common = _mm512_setzero_ps(), square = common, inverse = _mm512_set1_ps(1 / unit);
+    const __m512 half = _mm512_set1_ps(0.5f), whole_unit = _mm512_set1_ps(unit);
+    for (int d = 0; d < n; d += LANES) {
+        __m512 q = _mm512_loadu_ps(query + d);
+        __m512 s = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(step + d))));
+        __m512 l = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(low + d))));
+        __m512 m = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(middle + d))));
+        __m512 scaled = _mm512_mul_ps(_mm512_mul_ps(q, s), inverse);
+        __m512i whole = _mm512_cvtps_epi32(scaled);
+        __m512 rest = _mm512_sub_ps(scaled, _mm512_cvtepi32_ps(whole));
+        common = _mm512_fmadd_ps(q, _mm512_add_ps(l, _mm512_fmsub_ps(s, half, half)), common);
+        common = _mm512_fmadd_ps(_mm512_mul_ps(rest, whole_unit), m, common);
+        square = _mm512_fmadd_ps(rest, rest, square);
+        _mm_storeu_si128((__m128i *)(bytes + d), _mm512_cvtsepi32_epi8(whole));
+    }
+    *units = unit;
+    *lost = unit * sqrtf(_mm512_reduce_add_ps(square));
+    return _mm512_reduce_add_ps(common);
+}
+#endif
+
+/* Two bytes for each number, of 128 units and of one; `lost` for those that meet a, and for those that meet b. */
+CLONES static float rounded_twice(const float *restrict query, const int8_t *restrict low,
+                                  const uint8_t *restrict step, const uint8_t *restrict middle, int n, float *units,
+                                  Bytes *restrict bytes, float *lost)
+{
+    n &= -LANES;
+    float common = 0, square_a = 0, square_b = 0, unit = unit_of(query, step, n) / 128;
+    for (int d = 0; d < n; d++) {
+        float q = query[d] / unit, scaled = q * step[d];
+        int32_t of_a = (int32_t)(scaled + copysignf(0.5f, scaled)), of_b = (int32_t)(q + copysignf(0.5f, q));
+        int32_t high_a = (of_a + 64) >> 7, high_b = (of_b + 64) >> 7;
+        float rest_a = scaled - of_a, rest_b = q - of_b;
+        bytes->a[d] = (int8_t)high_a, bytes->a_less[d] = (int8_t)(of_a - 128 * high_a);
+        bytes->b[d] = (int8_t)high_b, bytes->b_less[d] = (int8_t)(of_b - 128 * high_b);
+        common += q * low[d] + rest_a * middle[d] + rest_b * 0.5f * (step[d] - 1.0f);
+        square_a += rest_a * rest_a, square_b += rest_b * rest_b;
+    }
+    *units = unit;
+    lost[0] = unit * sqrtf(square_a), lost[1] = unit * sqrtf(square_b);
+    return common * unit;
+}
+
+static void sums_of(const Job *job, const uint8_t *plane, const int8_t *bytes, int32_t *sums, int32_t *upper)
+{
+#if X86
+    if (job->vnni)
+        sums_vnni(plane, bytes, job->groups, job->half / 4, sums, upper);
+    else if (job->avx2)
+        sums_avx2(plane, bytes, job->groups, job->half / 4, sums, upper);
+    else
+#endif
+        sums_plain(plane, bytes, job->groups, job->half / 4, sums, upper);
+}
+
+static void near(const Job *job, int64_t photo, int64_t row, const Queries *queries)
+{
+    _Alignas(64) int32_t sums[MOST_REGIONS + 2 * LANES], more[3][MOST_REGIONS + 2 * LANES];
+    Bytes bytes;
+    int half = job->half / 4, lanes = (half + LANES - 1) / LANES * LANES;
+    size_t place = (size_t)photo * job->groups * job->half;
+    const int8_t *low = job->low + photo * job->width;
+    const uint8_t *step = job->step + photo * job->width;
+    const uint8_t *middle = job->middle + photo * job->width;
+    const float *bounds = job->bounds + 2 * job->sizes * photo;
+    float lost = bounds[job->size], spread = bounds[job->sizes + job->size];
+    for (int t = 0; t < job->terms; t++) {
+        const float *query = queries->padded + t * job->width;
+        float unit, common, error, less[2];
+        if (!job->fine) {
+#if X86
+            if (job->vnni)
+                common = rounded_vnni(query, low, step, middle, job->width, &unit, bytes.a, less);
+            else
+#endif
+                common = rounded(query, low, step, middle, job->width, &unit, bytes.a, less);
+            sums_of(job, job->coarse + place, bytes.a, sums, sums + lanes);
+            error = queries->length[t] * lost + less[0] * spread;
+        } else {
+            common = rounded_twice(query, low, step, middle, job->width, &unit, &bytes, less);
+            sums_of(job, job->coarse + place, bytes.a, sums, sums + lanes);
+            sums_of(job, job->fine + place, bytes.b, more[0], more[0] + lanes);
+            sums_of(job, job->coarse + place, bytes.a_less, more[1], more[1] + lanes);
+            sums_of(job, job->fine + place, bytes.b_less, more[2], more[2] + lanes);
+            unit *= 16;
+            for (int r = 0; r < 2 * lanes; r++)
+                sums[r] = 8 * (sums[r] + more[0][r]) + (more[1][r] + more[2][r]) / 16;
+            error = less[0] * spread + less[1] * lost + unit;
+        }
+        for (int r = half; r < lanes; r++) sums[r] = sums[lanes + r] = NONE;
+        for (int r = job->regions - half; r < half; r++) sums[lanes + r] = NONE;
+#if X86
+        float mean = job->vnni && lanes <= 64 ? mean_of_largest_vnni(sums, 2 * lanes, job->top_k)
+                                              : mean_of_largest_sums(sums, 2 * lanes, job->top_k);
+#else
+        float mean = mean_of_largest_sums(sums, 2 * lanes, job->top_k);
+#endif
+        job->scores[row * job->terms + t] = common + unit * mean;
+        job->errors[row * job->terms + t] = error + queries->slack[t];
+    }
+}
+
+static void *work(void *argument)
+{
+    Job *job = argument;
+    Queries queries;
+    for (int t = 0; job->errors && t < job->terms; t++) {
+        double square = 0;
+        for (int d = 0; d < job->width; d++) {
+            float q = d < job->dims ? job->queries[(size_t)t * job->dims + d] : 0;
+            queries.padded[t * job->width + d] = q;
+            square += (double)q * q;
+        }
+        queries.length[t] = (float)sqrt(square);
+        queries.slack[t] = queries.length[t] * ROUNDING * sqrtf(job->dims) + 1000 * TINY;
+    }
+    for (;;) {
+        int64_t start = __atomic_fetch_add(&job->next, PHOTOS_AT_ONCE, __ATOMIC_RELAXED);
+        if (start >= job->photos) return NULL;
+        int64_t stop = start + PHOTOS_AT_ONCE < job->photos ? start + PHOTOS_AT_ONCE : job->photos;
+        for (int64_t row = start; row < stop; row++) {
+            int64_t photo = job->chosen ? job->chosen[row] : row;
+            if (job->errors)
+                near(job, photo, row, &queries);
+            else
+                exact(job, photo, row);
+        }
+    }
+}
+
+static void run(Job *job, int threads)
+{
+    pthread_t others[MOST_THREADS];
+    int started = 0;
+    int64_t useful = job->photos / PHOTOS_AT_ONCE;
+    if (threads > MOST_THREADS) threads = MOST_THREADS;
+    if (threads > useful) threads = (int)useful;
+    while (started < threads - 1 && pthread_create(&others[started], NULL, work, job) == 0) started++;
+    work(job);
+    for (int i = 0; i < started; i++) pthread_join(others[i], NULL);
+}
+
+/* Python */
+
+static int fits(const Py_buffer *buffer, int64_t bytes, const char *name)
+{
+    if (buffer->buf == NULL || buffer->len >= bytes) return 1;
+    PyErr_Format(PyExc_ValueError, "%s has %zd bytes, not %lld", name, buffer->len, (long long)bytes);
+    return 0;
+}
+
+/* scan(low, step, middle, bounds, coarse, fine, codes, chosen, queries, scores, errors,
+        photos, regions, dims, terms, top_k, sizes, size, threads)
+
+   `photos` are those of the planes or codes. Planes or codes are None; with `errors` the near scores are found, without
+   them the exact ones. */
+static PyObject *scan(PyObject *self, PyObject *args)
+{
+    Py_buffer low, step, middle, bounds, coarse, fine, codes, chosen, queries, scores, errors;
+    long long photos;
+    int threads;
+    Job job = {0};
+    (void)self;
+    if (!PyArg_ParseTuple(args, "z*z*z*z*z*z*z*z*y*w*z*Liiiiiii", &low, &step, &middle, &bounds, &coarse, &fine, &codes, &chosen,
+                          &queries, &scores, &errors, &photos, &job.regions, &job.dims, &job.terms, &job.top_k,
+                          &job.sizes, &job.size, &threads))
+        return NULL;
+    job.groups = (job.dims + 3) / 4;
+    job.width = (job.dims + LANES - 1) / LANES * LANES;
+    job.half = 4 * ((job.regions + 1) / 2);
+    int64_t rows = chosen.buf ? chosen.len / 8 : photos, plane = (int64_t)job.groups * job.half;
+    int ok = 1;
+    if (job.regions < 1 || job.regions > MOST_REGIONS || job.dims < 1 || job.width > MOST_WIDTH || job.terms < 1 ||
+        job.terms > MOST_TERMS || job.top_k < 1 || job.top_k > MOST_POOLED || job.top_k > job.regions || photos < 0 ||
+        job.sizes < 1 || job.sizes > MOST_POOLED || job.size < 0 || job.size >= job.sizes) {
+        PyErr_SetString(PyExc_ValueError, "more regions, dimensions, terms or pooled regions than can be scanned");
+        ok = 0;
+    }
+    if (!codes.buf && (!low.buf || !step.buf || !coarse.buf || !middle.buf || !bounds.buf || (!errors.buf && !fine.buf))) {
+        PyErr_SetString(PyExc_ValueError, "neither codes nor planes");
+        ok = 0;
+    }
+    ok = ok && fits(&low, photos * job.width, "low") && fits(&step, photos * job.width, "step") &&
+         fits(&coarse, photos * plane, "coarse") && fits(&fine, photos * plane, "fine") &&
+         fits(&middle, photos * job.width, "middle") &&
+         fits(&bounds, photos * 8 * job.sizes, "bounds") &&
+         fits(&codes, photos * job.regions * job.dims, "codes") &&
+         fits(&queries, (int64_t)job.terms * job.dims * 4, "queries") &&
+         fits(&scores, rows * job.terms * 4, "scores") && fits(&errors, rows * job.terms * 4, "errors");
+    if (ok && chosen.buf)
+        for (int64_t i = 0; i < rows; i++) {
+            int64_t photo = ((const int64_t *)chosen.buf)[i];
+            if (photo < 0 || photo >= photos) {
+                PyErr_SetString(PyExc_IndexError, "a chosen photo is not there");
+                ok = 0;
+                break;
+            }
+        }
+    if (ok) {
+        job.low = low.buf, job.step = step.buf, job.coarse = coarse.buf, job.fine = fine.buf;
+        job.middle = middle.buf, job.bounds = bounds.buf, job.codes = codes.buf, job.chosen = chosen.buf;
+        job.queries = queries.buf, job.scores = scores.buf, job.errors = errors.buf;
+        job.photos = rows;
+#if X86
+        __builtin_cpu_init();
+        job.vnni = __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
+                   __builtin_cpu_supports("avx512vl");
+        job.avx2 = __builtin_cpu_supports("avx2") != 0;
+#endif
+        Py_BEGIN_ALLOW_THREADS
+        run(&job, threads);
+        Py_END_ALLOW_THREADS
+    }
+    Py_buffer *all[] = {&low, &step, &middle, &bounds, &coarse, &fine, &codes, &chosen, &queries, &scores, &errors};
+    for (int i = 0; i < 11; i++)
+        if (all[i]->obj) PyBuffer_Release(all[i]);
+    if (!ok) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"scan", scan, METH_VARARGS, "Pooled scores of photos; engine.library.scan says of what."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_scan", "Scans region maps.", -1, methods};
+
+PyMODINIT_FUNC PyInit__scan(void)
+{
+    return PyModule_Create(&module);
+}

@@ -1,0 +1,160 @@
+"""The corpus: the region maps of all photos of a library at one generation, wherever they are kept.
+
+Most are in the segments of the region index. Photos that were written since, or that the index lacks for whatever
+reason, are loose: their maps are read from the database. So a search is right while the index is behind, damaged or
+gone, only slower.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.library import region_index, scan
+from engine.library.planes import Array
+from engine.library.region_index import RegionIndex
+from engine.library.region_map import RegionMap, RegionMaps, pooled_scores
+from engine.library.segments import Ids, Segment
+from engine.library.store import Store
+
+Rows = NDArray[np.int64]
+
+LOOSE_KEPT = 20_000  # loose maps that are kept in memory; more are read each time
+LOOSE_AT_ONCE = 2000
+FRUGAL_AT_ONCE = 8192  # photos whose planes are in memory at once, if memory counts more than time
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """N photos in rows: those of each segment by ascending id, then the loose ones."""
+
+    store: Store
+    generation: int
+    stamp: tuple[int, int] | None  # of the index on disk
+    index: RegionIndex | None
+    loose_ids: Ids
+    loose: dict[int, RegionMap]  # empty where there are too many to keep
+    frugal: bool = False
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def ids(self) -> Ids:
+        """The id of each row (N,), also of rows that do not count."""
+        segments = self.index.segments if self.index else ()
+        return np.concatenate([*(segment.ids for segment in segments), self.loose_ids])
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The rows that count, ascending: those of photos that are still there as they were indexed."""
+        held = self.index.held if self.index else ()
+        return np.flatnonzero(np.concatenate([*held, np.ones(len(self.loose_ids), np.bool_)]))
+
+    def rows_of(self, ids: Ids) -> Rows:
+        """Rows of the photos with these ids, ascending; ids that are not there are left out."""
+        order = self._by_id
+        held = self.ids[order]
+        places = np.minimum(np.searchsorted(held, ids), max(len(held) - 1, 0))
+        return np.sort(order[places[held[places] == ids]]) if len(held) else order
+
+    @cached_property
+    def _by_id(self) -> Rows:
+        return self.rows[np.argsort(self.ids[self.rows], kind="stable")]
+
+    @cached_property
+    def dates(self) -> NDArray[np.float64]:
+        """When the photo of each row was taken, in seconds since 1970 (N,); -inf where nobody knows."""
+        ids, seconds = self.store.dates()
+        dates = np.full(len(self.ids), -np.inf)
+        order = self._by_id
+        _, mine, theirs = np.intersect1d(self.ids[order], ids, assume_unique=True, return_indices=True)
+        dates[order[mine]] = seconds[theirs]
+        return dates
+
+    def near_scores(self, queries: Array, top_k: int, rows: Rows, *, fine: bool = False) -> tuple[Array, Array]:
+        """Pooled scores (n, Q) of rows, ascending, for queries (Q, D), and by how much each may be wrong at most."""
+        scores, errors = np.zeros((2, len(rows), len(queries)), np.float32)
+        for part, segment, places in self._parts(rows):
+            if segment is None:
+                scores[part] = self._loose_scores(queries, top_k, places)
+            else:
+                scores[part], errors[part] = scan.near_scores(segment.planes, queries, top_k, places, fine=fine)
+        return scores, errors
+
+    def exact_scores(self, queries: Array, top_k: int, rows: Rows) -> Array:
+        """Pooled scores (n, Q) of rows, ascending, for queries (Q, D) with the steps folded in."""
+        scores = np.empty((len(rows), len(queries)), np.float32)
+        for part, segment, places in self._parts(rows):
+            if segment is None:
+                scores[part] = self._loose_scores(queries, top_k, places)
+            else:
+                scores[part] = scan.exact_scores(segment.planes, queries, top_k, places)
+        return scores
+
+    def _parts(self, rows: Rows) -> Iterator[tuple[slice, Segment | None, Rows | None]]:
+        """Parts of `rows`, the segment that holds them (None: they are loose), and their places in it (None: all)."""
+        start = first = 0
+        for segment in self.index.segments if self.index else ():
+            stop = int(np.searchsorted(rows, first + len(segment)))
+            step = FRUGAL_AT_ONCE if self.frugal else max(stop - start, 1)
+            for at in range(start, stop, step):
+                part = slice(at, min(at + step, stop))
+                whole = part.stop - part.start == len(segment)
+                yield part, segment, None if whole else rows[part] - first
+                if self.frugal:
+                    segment.release()
+            start, first = stop, first + len(segment)
+        for at in range(start, len(rows), LOOSE_AT_ONCE):
+            part = slice(at, min(at + LOOSE_AT_ONCE, len(rows)))
+            yield part, None, rows[part] - first
+
+    def _loose_scores(self, queries: Array, top_k: int, places: Rows | None) -> Array:
+        ids = self.loose_ids if places is None else self.loose_ids[places]
+        if self.loose:
+            maps = RegionMaps.of([(photo_id, self.loose[photo_id]) for photo_id in ids.tolist()])
+        else:
+            maps = self.store.region_maps(ids.tolist())
+        scores = np.full((len(ids), len(queries)), -np.inf, np.float32)  # of photos removed a moment ago
+        scores[np.searchsorted(ids, maps.ids)] = pooled_scores(maps, queries, top_k)
+        return scores
+
+
+def corpus_of(
+    store: Store, before: Corpus | None = None, *, distrusted: tuple[int, int] | None = None, frugal: bool = False
+) -> Corpus:
+    """The corpus of a library as it is now; what has not changed is taken from the one `before`.
+
+    An index with the stamp `distrusted` is not used.
+    """
+    stamp, generation = region_index.stamp(store.folder), store.generation()
+    used = before.index is not None if before else False
+    if before and (before.stamp, before.generation) == (stamp, generation) and not (used and stamp == distrusted):
+        return before
+    library = region_index.library_of(store)
+    index = region_index.load(store.folder, library)
+    while index is not None and not index.whole and (now := region_index.stamp(store.folder)) != stamp:
+        stamp, index = now, region_index.load(store.folder, library)  # the writer has replaced it meanwhile
+    generation = store.generation()
+    none = np.zeros(0, np.int64)
+    if index is None or index.generation > generation or stamp == distrusted:  # or that of a database since put back
+        index, loose_ids = None, store.photo_ids()
+    elif index.whole and index.generation == generation:
+        loose_ids = none
+    else:
+        loose_ids = store.changed_since(index.generation)
+        index = index.without(loose_ids)
+        if not index.whole or len(index.ids) + len(loose_ids) != store.count():
+            present = store.photo_ids()
+            index = index.without(np.setdiff1d(index.ids, present))
+            loose_ids = np.setdiff1d(present, index.ids)
+    loose: dict[int, RegionMap] = {}
+    if len(loose_ids) <= LOOSE_KEPT:
+        if before is not None:
+            changed = set(store.changed_since(before.generation).tolist())
+            loose = {i: before.loose[i] for i in loose_ids.tolist() if i in before.loose and i not in changed}
+        loose.update(store.region_maps([i for i in loose_ids.tolist() if i not in loose]).single())
+        loose_ids = loose_ids[np.isin(loose_ids, np.fromiter(loose, np.int64))]
+    return Corpus(store, generation, stamp, index, loose_ids, loose, frugal)

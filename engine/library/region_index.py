@@ -1,0 +1,237 @@
+"""The region index: all region maps of a library in segments, kept in step with its database."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.library.planes import ARRAYS, Planes
+from engine.library.region_map import Codes
+from engine.library.segments import SUFFIX, Ids, Segment
+from engine.library.store import Store
+
+INDEX = "index.json"
+FORMAT = 1
+BATCH = 1000  # photos read from the database, or copied, at once
+HOLLOW = 0.25  # share of photos gone from which on a segment is written anew
+
+
+@dataclass(frozen=True)
+class RegionIndex:
+    """The segments, which of their photos count, and the generation of the database that they cover."""
+
+    library: str
+    generation: int
+    segments: tuple[Segment, ...]
+    held: tuple[NDArray[np.bool_], ...]  # for each segment (N,)
+    whole: bool = True  # whether every segment could be opened
+
+    @property
+    def ids(self) -> Ids:
+        """Ids of all photos that count, ascending."""
+        return np.sort(np.concatenate([np.zeros(0, np.int64), *_held_ids(self.segments, self.held)]))
+
+    def without(self, gone: Ids) -> "RegionIndex":
+        """The same less some photos."""
+        held = tuple(
+            mask & np.isin(segment.ids, gone, invert=True)
+            for segment, mask in zip(self.segments, self.held, strict=True)
+        )
+        return RegionIndex(self.library, self.generation, self.segments, held, self.whole)
+
+
+def library_of(store: Store) -> str:
+    """What tells a library from any other."""
+    info = store.info()
+    return f"{info.fingerprint} {info.created_at.isoformat()}"
+
+
+def stamp(folder: Path) -> tuple[int, int] | None:
+    """Changes whenever the index on disk does; None where there is none."""
+    try:
+        status = (folder / INDEX).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def generation_on_disk(folder: Path) -> int | None:
+    """The generation that the index on disk says it covers; None where there is none that can be read."""
+    try:
+        return int(_manifest(folder)["generation"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def load(folder: Path, library: str) -> RegionIndex | None:
+    """The index on disk, or None where it is missing, damaged or of another library.
+
+    Segments that cannot be opened are left out.
+    """
+    try:
+        manifest = _manifest(folder)
+        if manifest["library"] != library:
+            return None
+        generation, entries = int(manifest["generation"]), list(manifest["segments"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    segments, held = [], []
+    for entry in entries:
+        try:
+            segment = Segment.open(folder / Path(str(entry["file"])).name, library)
+            mask = np.isin(segment.ids, np.array(entry["gone"], np.int64), invert=True)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        segments.append(segment)
+        held.append(mask)
+    return RegionIndex(library, generation, tuple(segments), tuple(held), len(segments) == len(entries))
+
+
+def refresh(store: Store, *, rebuild: bool = False) -> RegionIndex:
+    """Bring the index on disk up to the database's generation, and return it.
+
+    Photos that are gone or changed are passed over, new and changed ones go to a segment of their own, and segments are
+    merged so that their number grows with the logarithm of the library. `rebuild` starts from nothing. Call it only
+    while holding the writer's lock.
+    """
+    folder, library, generation = store.folder, library_of(store), store.generation()
+    old = None if rebuild else load(folder, library)
+    if old is not None and old.whole and old.generation == generation:
+        return old
+    present = store.photo_ids()
+    if old is None:
+        kept, missing = [], present
+    else:
+        changed = store.changed_since(old.generation)
+        old = old.without(np.union1d(changed, np.setdiff1d(old.ids, present)))
+        kept = [pair for pair in zip(old.segments, old.held, strict=True) if pair[1].any()]
+        missing = np.setdiff1d(present, old.ids)
+    written = [_write_from_database(store, folder, library, generation, missing)] if len(missing) else []
+    fresh = [(segment, np.ones(len(segment), np.bool_)) for part in written for segment in part]
+    pairs = _merged(folder, library, generation, [*kept, *fresh])
+    index = RegionIndex(library, generation, tuple(s for s, _ in pairs), tuple(mask for _, mask in pairs))
+    _publish(folder, index)
+    return index
+
+
+def damaged(index: RegionIndex) -> list[str]:
+    """Names of the segments whose bits are no longer those that were written."""
+    return [segment.path.name for segment in index.segments if not segment.is_sound()]
+
+
+def codes_of(index: RegionIndex, ids: Ids) -> Iterator[tuple[int, Codes]]:
+    """The ids among these that the index holds, with their codes (R, D)."""
+    for segment, mask in zip(index.segments, index.held, strict=True):
+        places = np.flatnonzero(mask & np.isin(segment.ids, ids))
+        yield from zip(segment.ids[places].tolist(), segment.planes.codes(places), strict=True)
+
+
+def discard(folder: Path) -> None:
+    """Remove the index."""
+    (folder / INDEX).unlink(missing_ok=True)
+    for path in folder.glob(f"*{SUFFIX}"):
+        path.unlink(missing_ok=True)
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    manifest = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ValueError("not an index of this version")
+    return manifest
+
+
+def _held_ids(segments: Iterable[Segment], held: Iterable[NDArray[np.bool_]]) -> list[Ids]:
+    return [segment.ids[mask] for segment, mask in zip(segments, held, strict=True)]
+
+
+def _write_from_database(store: Store, folder: Path, library: str, generation: int, ids: Ids) -> list[Segment]:
+    """Segments, one for each shape of region map, of photos in the database."""
+    shapes = store.map_shapes(ids.tolist())
+    segments = []
+    for shape in sorted(set(shapes.values())):
+        chosen = np.array([i for i in ids.tolist() if shapes.get(i) == shape], np.int64)
+
+        def parts(chosen: Ids = chosen, shape: tuple[int, int] = shape) -> Iterator[tuple[Ids, Planes]]:
+            for start in range(0, len(chosen), BATCH):
+                maps = store.region_maps(chosen[start : start + BATCH].tolist())
+                yield maps.ids, Planes.of(maps.codes.reshape(len(maps), *shape))
+
+        path = _free_path(folder, generation)
+        segments.append(Segment.write(path, library, shape, parts(), len(chosen)))
+    return segments
+
+
+def _merged(
+    folder: Path, library: str, generation: int, pairs: Sequence[tuple[Segment, NDArray[np.bool_]]]
+) -> list[tuple[Segment, NDArray[np.bool_]]]:
+    """The same photos in fewer segments: none hollow, and each less than half as large as the one before it."""
+    result: list[tuple[Segment, NDArray[np.bool_]]] = []
+    shapes = sorted({(segment.planes.regions, segment.planes.dims) for segment, _ in pairs})
+    for shape in shapes:
+        alike = [pair for pair in pairs if (pair[0].planes.regions, pair[0].planes.dims) == shape]
+        groups: list[list[tuple[Segment, NDArray[np.bool_]]]] = []
+        for pair in sorted(alike, key=lambda pair: -int(pair[1].sum())):
+            groups.append([pair])
+            while len(groups) > 1 and 2 * _count(groups[-1]) > _count(groups[-2]):
+                last = groups.pop()
+                groups[-1] += last
+        for group in groups:
+            if len(group) == 1 and group[0][1].mean() >= 1 - HOLLOW:
+                result += group
+            else:
+                segment = _merge(_free_path(folder, generation), library, shape, group)
+                result.append((segment, np.ones(len(segment), np.bool_)))
+    return result
+
+
+def _count(group: Iterable[tuple[Segment, NDArray[np.bool_]]]) -> int:
+    return sum(int(mask.sum()) for _, mask in group)
+
+
+def _merge(
+    path: Path, library: str, shape: tuple[int, int], group: Sequence[tuple[Segment, NDArray[np.bool_]]]
+) -> Segment:
+    """One segment of the photos of several that count, by ascending id."""
+    owner = np.concatenate([np.full(int(mask.sum()), i) for i, (_, mask) in enumerate(group)])
+    place = np.concatenate([np.flatnonzero(mask) for _, mask in group])
+    ids = np.concatenate(_held_ids(*zip(*group, strict=True)))
+    order = np.argsort(ids, kind="stable")
+
+    def parts() -> Iterator[tuple[Ids, Planes]]:
+        for start in range(0, len(order), BATCH):
+            chosen = order[start : start + BATCH]
+            pieces = [segment.part(place[chosen[owner[chosen] == i]]) for i, (segment, _) in enumerate(group)]
+            together = np.argsort(np.concatenate([ids for ids, _ in pieces]), kind="stable")
+            arrays: dict[str, Any] = {
+                name: np.concatenate([getattr(planes, name) for _, planes in pieces])[together] for name in ARRAYS
+            }
+            yield np.concatenate([ids for ids, _ in pieces])[together], Planes(*shape, **arrays)
+
+    return Segment.write(path, library, shape, parts(), len(order))
+
+
+def _free_path(folder: Path, generation: int) -> Path:
+    number = 0
+    while (path := folder / f"regions-{generation:012d}-{number}{SUFFIX}").exists():
+        number += 1
+    return path
+
+
+def _publish(folder: Path, index: RegionIndex) -> None:
+    """Make `index` the one on disk, and remove files that it does not name."""
+    entries = [
+        {"file": segment.path.name, "photos": len(segment), "gone": segment.ids[~mask].tolist()}
+        for segment, mask in zip(index.segments, index.held, strict=True)
+    ]
+    manifest = {"format": FORMAT, "library": index.library, "generation": index.generation, "segments": entries}
+    temporary = folder / f"{INDEX}.partial"
+    temporary.write_text(json.dumps(manifest), encoding="utf-8")
+    temporary.replace(folder / INDEX)
+    named = {segment.path.name for segment in index.segments}
+    for path in (*folder.glob(f"*{SUFFIX}"), *folder.glob("regions-*.partial")):
+        if path.name not in named:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,121 @@
+"""Pooled scores of many photos at once: by a small C extension where it was built, by NumPy otherwise.
+
+The extension reads planes at the speed of memory with all cores; NumPy gives the same scores, up to the rounding of
+single precision, in many times the time.
+"""
+
+import os
+from bisect import bisect_right
+from importlib import import_module
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.library.planes import SIZES, Array, Codes, Planes
+
+try:
+    _extension: ModuleType | None = import_module("engine.library._scan")
+except ImportError:  # no compiler was there when unseen was installed
+    _extension = None
+
+Places = NDArray[np.int64]
+
+TERMS_AT_ONCE = 16
+PHOTOS_AT_ONCE = 512  # that NumPy scores at once
+MOST = {"regions": 1024, "dims": 512, "top_k": 64}  # what the extension has room for
+
+
+def near_scores(
+    planes: Planes, queries: Array, top_k: int, photos: Places | None = None, *, fine: bool = False
+) -> tuple[Array, Array]:
+    """Pooled scores (n, Q) of photos for queries (Q, D), and by how much each may be wrong at most.
+
+    `photos` are places in the planes; all of them if left out. The coarse planes alone are read, or with `fine` both,
+    which leaves next to no doubt.
+    """
+    count = len(planes) if photos is None else len(photos)
+    if not _can_scan(planes.regions, planes.dims, top_k):
+        scores = exact_scores(planes, queries, top_k, photos)
+        return scores, np.zeros_like(scores)
+    near, errors = np.empty((2, count, len(queries)), np.float32)
+    parts = (*_shared(planes), planes.coarse, planes.fine if fine else None, None)
+    for terms in _in_parts(len(queries)):
+        found = np.empty((2, count, len(queries[terms])), np.float32)
+        _call(parts, photos, queries[terms], found[0], found[1], len(planes), planes.regions, top_k)
+        near[:, terms], errors[:, terms] = found
+    return near, errors
+
+
+def exact_scores(planes: Planes, queries: Array, top_k: int, photos: Places | None = None) -> Array:
+    """Pooled scores (n, Q) of photos for queries (Q, D) with the steps folded in; places as above."""
+    count = len(planes) if photos is None else len(photos)
+    exact = np.empty((count, len(queries)), np.float32)
+    if not _can_scan(planes.regions, planes.dims, top_k):
+        for start in range(0, count, PHOTOS_AT_ONCE):
+            part = slice(start, start + PHOTOS_AT_ONCE)
+            codes = planes.codes(part if photos is None else photos[part])
+            exact[part] = exact_scores_of_codes(codes, queries, top_k)
+        return exact
+    parts = (*_shared(planes), planes.coarse, planes.fine, None)
+    for terms in _in_parts(len(queries)):
+        found = np.empty((count, len(queries[terms])), np.float32)
+        _call(parts, photos, queries[terms], found, None, len(planes), planes.regions, top_k)
+        exact[:, terms] = found
+    return exact
+
+
+def exact_scores_of_codes(codes: Codes, queries: Array, top_k: int) -> Array:
+    """Pooled scores (N, Q) of region maps (N, R, D) for queries (Q, D) with the steps folded in."""
+    count, regions, dims = codes.shape
+    exact = np.empty((count, len(queries)), np.float32)
+    if not _can_scan(regions, dims, top_k):
+        k = min(top_k, regions)
+        for start in range(0, count, PHOTOS_AT_ONCE):
+            part = codes[start : start + PHOTOS_AT_ONCE].astype(np.float32)
+            scores = (part.reshape(-1, dims) @ queries.T).reshape(len(part), regions, len(queries))
+            exact[start : start + PHOTOS_AT_ONCE] = np.partition(scores, regions - k, axis=1)[:, regions - k :].mean(
+                axis=1
+            )
+        return exact
+    parts = (*[None] * 6, np.ascontiguousarray(codes))
+    for terms in _in_parts(len(queries)):
+        found = np.empty((count, len(queries[terms])), np.float32)
+        _call(parts, None, queries[terms], found, None, count, regions, top_k)
+        exact[:, terms] = found
+    return exact
+
+
+def _can_scan(regions: int, dims: int, top_k: int) -> bool:
+    fits = 0 < regions <= MOST["regions"] and 0 < dims <= MOST["dims"] and 0 < top_k <= MOST["top_k"]
+    return _extension is not None and fits
+
+
+def _shared(planes: Planes) -> tuple[NDArray[np.generic], ...]:
+    return planes.low, planes.step, planes.middle, planes.bounds
+
+
+def _in_parts(terms: int) -> list[slice]:
+    return [slice(start, start + TERMS_AT_ONCE) for start in range(0, terms, TERMS_AT_ONCE)]
+
+
+def _call(
+    parts: tuple[NDArray[np.generic] | None, ...],
+    photos: Places | None,
+    queries: Array,
+    scores: Array,
+    errors: Array | None,
+    count: int,
+    regions: int,
+    top_k: int,
+) -> None:
+    chosen = None if photos is None else np.ascontiguousarray(photos, np.int64)
+    queries = np.ascontiguousarray(queries, np.float32)
+    size = bisect_right(SIZES, min(top_k, regions)) - 1  # bounds for the mean of fewer regions hold for that of more
+    sizes = (count, regions, queries.shape[1], len(queries), min(top_k, regions), len(SIZES), size, _threads())
+    assert _extension is not None
+    _extension.scan(*parts, chosen, queries, scores, errors, *sizes)
+
+
+def _threads() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

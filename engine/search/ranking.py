@@ -1,0 +1,173 @@
+"""Which photos of a corpus score highest for a query: proven, and without scoring every photo exactly.
+
+Every photo is scored from its coarse plane, which says within which bounds its exact score lies. Whatever can be among
+the best at those bounds is scored from both planes, which leaves next to no doubt, and what can then still be among the
+best is scored exactly. So the result is the one of scoring every photo exactly, by construction: also with several
+terms, with excluded ones, and for a part of the photos.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.library.corpus import Corpus, Rows
+from engine.library.region_map import Array
+from engine.search.scoring import ScoredQuery
+
+COUNTED = 20_000  # photos, up to which those at or above the cut-off are counted exactly without being asked to
+SPARE = 32  # photos scored from both planes at first, beside those wanted
+BIAS = 0.0106  # share of its bound by which a score from coarse planes is too high, on average over photos of lite
+CLOSE = 1e-5  # what single precision may round when scores of terms are combined
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in a ranking: after the photo `id`, which scores `score`."""
+
+    score: float
+    id: int
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The best photos, best first: their ids (K,), scores of terms (K, T), and scores (K,).
+
+    `total` is how many rows reach the cut-off, `counted` whether that is certain; `closely` is how many rows the coarse
+    planes left in doubt.
+    """
+
+    ids: NDArray[np.int64]
+    term_scores: Array
+    scores: Array
+    total: int
+    counted: bool
+    closely: int = 0
+
+    @classmethod
+    def none(cls, ranking: "Ranking") -> "Ranked":
+        """No photos."""
+        return ranking.score(np.zeros(0, np.int64))
+
+    @classmethod
+    def together(cls, parts: "Sequence[Ranked]") -> "Ranked":
+        """The photos of several rankings, one after the other."""
+        return cls(
+            np.concatenate([part.ids for part in parts]),
+            np.concatenate([part.term_scores for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            sum(part.total for part in parts),
+            all(part.counted for part in parts),
+        )
+
+    def part(self, places: "slice | NDArray[np.int64]") -> "Ranked":
+        """Some of the photos."""
+        return replace(self, ids=self.ids[places], term_scores=self.term_scores[places], scores=self.scores[places])
+
+    def sorted(self) -> "Ranked":
+        """Best first, and by id where scores are equal."""
+        return self.part(np.lexsort((self.ids, -self.scores)))
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """What is known of the scores of some rows: a near one, the lowest and the highest possible, each (n,)."""
+
+    near: Array
+    lowest: Array
+    highest: Array
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A query over some rows of a corpus."""
+
+    corpus: Corpus
+    scored: ScoredQuery
+    top_k: int
+    rows: Rows  # ascending
+    cut: float  # the least score that counts
+
+    def best(self, wanted: int, after: Place | None = None, *, count: bool = False) -> Ranked:
+        """The best `wanted` (0: all) photos after a place, among those that reach the cut-off.
+
+        With `count` the total is exact whatever it costs.
+        """
+        coarse = self._bounds(self.rows)
+        total, counted = self._total(coarse, count or len(self.rows) <= COUNTED)
+        ceiling = np.inf if after is None else after.score
+        open_ = np.flatnonzero((coarse.lowest <= ceiling) & (coarse.highest >= self.cut))
+        closely = len(open_)
+        if wanted and len(open_) > wanted:
+            open_ = self._may_be_best(coarse, open_, wanted, ceiling)
+            closely = len(open_)
+            fine = self._bounds(self.rows[open_], fine=True)
+            surely = np.flatnonzero(fine.highest < ceiling)
+            floor = _kth_largest(fine.lowest[surely], wanted)
+            open_ = open_[(fine.highest >= floor) & (fine.lowest <= ceiling)]
+        return replace(self._exact(self.rows[open_], wanted, after), total=total, counted=counted, closely=closely)
+
+    def members(self) -> Rows:
+        """All rows that reach the cut-off, ascending."""
+        return self._members(self._bounds(self.rows))
+
+    def score(self, rows: Rows) -> Ranked:
+        """Some rows scored exactly, in their order."""
+        order = np.argsort(rows, kind="stable")
+        terms = np.empty((len(rows), len(self.scored.weights)), np.float32)
+        terms[order] = self.corpus.exact_scores(self.scored.queries, self.top_k, rows[order])
+        return Ranked(self.corpus.ids[rows], terms, self.scored.combine(terms), len(rows), True)
+
+    def _exact(self, rows: Rows, wanted: int, after: Place | None) -> Ranked:
+        found = self.score(rows).sorted()
+        keep = (found.scores >= self.cut) & np.isfinite(found.scores)
+        if after is not None:
+            keep &= (found.scores < after.score) | ((found.scores == after.score) & (found.ids > after.id))
+        return found.part(np.flatnonzero(keep)[: wanted or None])
+
+    def _may_be_best(self, coarse: _Bounds, open_: Rows, wanted: int, ceiling: float) -> Rows:
+        """Of the places `open_` in `rows`, those that may be among the best `wanted` below `ceiling`."""
+        near = np.where(coarse.highest[open_] < ceiling, coarse.near[open_], -np.inf)
+        first = open_[np.argpartition(-near, min(wanted + SPARE, len(open_) - 1))[: wanted + SPARE]]
+        first = np.sort(first)
+        fine = self._bounds(self.rows[first], fine=True)
+        floor = _kth_largest(fine.lowest[fine.highest < ceiling], wanted)
+        return open_[coarse.highest[open_] >= floor]
+
+    def _total(self, coarse: _Bounds, exactly: bool) -> tuple[int, bool]:
+        """How many rows reach the cut-off, and whether that is certain."""
+        if self.cut == -np.inf:
+            return len(self.rows), True
+        if exactly:
+            return len(self._members(coarse)), True
+        lower = coarse.near - np.float32(BIAS) * (coarse.highest - coarse.near)
+        return int((lower >= self.cut).sum()), False
+
+    def _members(self, coarse: _Bounds) -> Rows:
+        inside = coarse.lowest >= self.cut
+        doubtful = np.flatnonzero(~inside & (coarse.highest >= self.cut))
+        fine = self._bounds(self.rows[doubtful], fine=True)
+        inside[doubtful] = fine.lowest >= self.cut
+        doubtful = doubtful[(fine.lowest < self.cut) & (fine.highest >= self.cut)]
+        inside[doubtful] = self.score(self.rows[doubtful]).scores >= self.cut
+        return self.rows[inside]
+
+    def _bounds(self, rows: Rows, *, fine: bool = False) -> _Bounds:
+        near, error = self.corpus.near_scores(self.scored.queries, self.top_k, rows, fine=fine)
+        if not error.any():
+            score = self.scored.combine(near)
+            return _Bounds(score, score, score)
+        combine, toward = self.scored.combine, np.sign(self.scored.weights).astype(np.float32) * error
+        near_score, lowest, highest = combine(near), combine(near - toward), combine(near + toward)
+        return _Bounds(near_score, _lower(lowest), -_lower(-highest))
+
+
+def _lower(scores: Array) -> Array:
+    """What scores surely are no less than, whatever single precision rounds when those of terms are combined."""
+    return (scores - CLOSE * (1 + np.abs(scores))).astype(np.float32)
+
+
+def _kth_largest(values: Array, k: int) -> float:
+    """The k-th largest value, or what is below all where there are fewer."""
+    return float(np.partition(values, len(values) - k)[len(values) - k]) if len(values) >= k else -np.inf
