@@ -2,8 +2,8 @@
 
 import json
 import sys
-from dataclasses import asdict, dataclass
-from functools import cached_property
+import threading
+from dataclasses import asdict
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,11 +24,12 @@ from engine.model.bundle import Bundle, open_bundle
 from engine.options import json_option, library_option, model_option
 from engine.photo import SUFFIXES
 from engine.settings import Settings, load_settings
+from indexer.background import step_back
 from indexer.events import Events
-from indexer.pipeline import Progress, Report, bring_up_to_date, check_bundle, plan_for
+from indexer.pipeline import Plan, Progress, Report, bring_up_to_date, check_bundle, plan_for
 from indexer.progress import Both, progress_for_stderr
 from indexer.samples import sample_photos
-from indexer.scan import Plan, Scan, compare, scan
+from indexer.scan import Scan, scan
 from indexer.wording import report_in_words, shown, status_in_words
 
 if TYPE_CHECKING:
@@ -48,6 +49,15 @@ if TYPE_CHECKING:
     metavar="GLOB",
     help="Leave out files and folders by name or path below FOLDER; repeatable.",
 )
+@click.option(
+    "--keep-missing", is_flag=True, help="Keep photos whose file is gone, and mark them: for disks that come and go."
+)
+@click.option(
+    "--prune-missing-roots",
+    is_flag=True,
+    help="Remove the photos of a FOLDER that is gone or empty; they stay otherwise, in case its disk is not connected.",
+)
+@click.option("--background", is_flag=True, help="Leave the machine to others as long as they need it.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--retry-failed", is_flag=True, help="Try files again that could not be read before.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: a line for each event, and the report as the last.")
@@ -57,6 +67,9 @@ def index(
     model: str | None,
     jobs: int | None,
     exclude: tuple[str, ...],
+    keep_missing: bool,
+    prune_missing_roots: bool,
+    background: bool,
     dry_run: bool,
     retry_failed: bool,
     as_json: bool,
@@ -64,21 +77,29 @@ def index(
     """Bring the library up to date with folders of photos.
 
     Photos are only read. What was indexed before and has not changed is not read again; what has moved keeps its data;
-    what is gone from the folders is removed from the library.
+    what is gone from the folders is removed from the library. A folder may hold a file .unseenignore with globs of what
+    to leave out.
 
     \b
     Example: unseen index ~/Pictures --exclude '*.gif' --exclude Trash
     """
     settings = load_settings(library=library, model=model, jobs=jobs)
-    if sys.stderr.isatty():
-        click.echo("Looking for photos…", err=True)
-    found = scan(folders, exclude)
+    if background:
+        step_back()
+    progress = Both(progress_for_stderr(), Events()) if as_json and not dry_run else progress_for_stderr()
+    found = scan(folders, exclude, missing_is_empty=prune_missing_roots, heard=progress.scanning)
     if dry_run:
-        plan = _plan_without_writing(settings, found, retry_failed)
+        plan = _plan_without_writing(settings, found, retry_failed, prune_missing_roots)
         _print_plan(found, plan, as_json)
         return
-    progress = Both(progress_for_stderr(), Events()) if as_json else progress_for_stderr()
-    report = index_folders(settings, found, retry_failed=retry_failed, progress=progress)
+    report = index_folders(
+        settings,
+        found,
+        retry_failed=retry_failed,
+        keep_missing=keep_missing,
+        prune_missing_roots=prune_missing_roots,
+        progress=progress,
+    )
     if as_json:
         click.echo(json.dumps(asdict(report)))
     else:
@@ -86,26 +107,34 @@ def index(
 
 
 def index_folders(
-    settings: Settings, found: Scan, *, retry_failed: bool = False, progress: Progress | None = None
+    settings: Settings,
+    found: Scan,
+    *,
+    retry_failed: bool = False,
+    keep_missing: bool = False,
+    prune_missing_roots: bool = False,
+    progress: Progress | None = None,
 ) -> Report:
     """Bring the library of the settings up to date with a scan; makes it where there is none.
 
     Raises UnseenError where there is no photo in the folders, and none of theirs in the library.
     """
-    if not found.files and not found.unreadable and not _holds_any_of(settings.library, found.roots):
+    if not len(found) and not found.unreadable and not _holds_any_of(settings.library, found.roots):
         formats = " ".join(sorted(suffix[1:] for suffix in SUFFIXES))
         raise UnseenError(
             f"There are no photos in {', '.join(found.roots)}", f"Name a folder that holds some; read are: {formats}"
         )
     bundle, name = _bundle(settings)
     with writer_lock(settings.library), Store.create(settings.library, name, bundle.fingerprint) as store:
-        encoder = _EncoderWhenNeeded(bundle, settings.jobs)
+        encoder = _EncoderWhenNeeded(bundle)
         try:
             return bring_up_to_date(
                 store,
                 encoder,
                 found,
                 retry_failed=retry_failed,
+                keep_missing=keep_missing,
+                prune_missing_roots=prune_missing_roots,
                 jobs=settings.jobs,
                 progress=progress or progress_for_stderr(),
             )
@@ -219,27 +248,33 @@ def demo(folder: str | None, library: Path | None, port: int | None, no_serve: b
     serve.main(arguments, prog_name="unseen serve", standalone_mode=False)
 
 
-@dataclass(frozen=True)
 class _EncoderWhenNeeded:
-    """An encoder that is opened at the first photo, since most runs have none to look at."""
+    """An encoder that is opened at the first photo, since most runs have none to look at.
 
-    bundle: Bundle
-    threads: int
+    It computes in the thread that calls it: photos side by side are faster than the parts of one side by side.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self._encoder: RegionEncoder | None = None
+        self._opening = threading.Lock()
 
     @property
     def input_size(self) -> int:
         return self.bundle.spec.backbone.input_size
 
     def encode(self, pixels: NDArray[np.uint8]) -> list[tuple[RegionMap, NDArray[np.float16]]]:
+        with self._opening:
+            if self._encoder is None:
+                self._encoder = self._open()
         return self._encoder.encode(pixels)
 
-    @cached_property
-    def _encoder(self) -> "RegionEncoder":
+    def _open(self) -> "RegionEncoder":
         from engine.model.encoder import RegionEncoder
 
         if sys.stderr.isatty():
             tqdm.write("Preparing the model…", file=sys.stderr)  # which takes a while the first time
-        return RegionEncoder.open(self.bundle, self.threads)
+        return RegionEncoder.open(self.bundle, threads=1)
 
 
 def _bundle(settings: Settings) -> tuple[Bundle, str]:
@@ -272,26 +307,30 @@ def _samples() -> Scan:
     photos = sample_photos()
     found = scan(sorted({photo.parent for photo in photos}))
     chosen = {str(photo) for photo in photos}
-    return Scan(found.roots, [file for file in found.files if file.path in chosen], found.unreadable)
+    samples = Scan(found.roots)
+    for file in found:
+        if file.path in chosen:
+            samples.ledger.note(file.path, file.stamp)
+    return samples
 
 
-def _plan_without_writing(settings: Settings, found: Scan, retry_failed: bool) -> Plan:
+def _plan_without_writing(settings: Settings, found: Scan, retry_failed: bool, prune: bool) -> Plan:
     if not (settings.library / DATABASE).is_file():
-        return compare(found, [], [])
+        return Plan(len(found), 0, 0, 0, 0, found.unreadable)
     bundle, _ = _bundle(settings)
     with Store.open(settings.library) as store:
         check_bundle(store, bundle)
-        return plan_for(store, found, retry_failed=retry_failed)
+        return plan_for(store, found, retry_failed=retry_failed, prune_missing_roots=prune)
 
 
 def _print_plan(found: Scan, plan: Plan, as_json: bool) -> None:
     counts = {
-        "found": len(found.files),
-        "new": len(plan.new),
-        "changed": len(plan.changed),
+        "found": len(found),
+        "new": plan.new,
+        "changed": plan.changed,
         "unchanged": plan.unchanged,
-        "vanished": len(plan.vanished),
-        "failed": len(plan.still_failing) + len(plan.unreadable),
+        "vanished": plan.vanished,
+        "failed": plan.still_failing + len(plan.unreadable),
     }
     if as_json:
         click.echo(json.dumps(counts))

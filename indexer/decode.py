@@ -6,17 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.library import thumbnails
-from engine.library.records import FileStamp, Metadata
-from engine.photo import PhotoFile, open_picture, squash
+from engine.library.records import Metadata
+from engine.photo import open_picture, squash
 
 
 @dataclass(frozen=True)
 class Decoded:
     """A photo, ready for the encoder. Width and height are those of the whole upright photo."""
 
-    path: str
-    stamp: FileStamp
-    content_hash: bytes
     pixels: NDArray[np.uint8]  # (S, S, 3), upright, squashed to the model's square
     thumbnail: bytes
     width: int
@@ -26,13 +23,10 @@ class Decoded:
     warning: str | None
 
 
-def decode(file: PhotoFile, size: int) -> Decoded:
+def decode(data: bytes, path: str, size: int, sidecar: bytes | None = None) -> Decoded:
     """Decode a photo for a model that looks at `size` × `size` pixels; raises UnreadablePhoto."""
-    picture = open_picture(file.data, file.path, square=size)
+    picture = open_picture(data, path, square=size, sidecar=sidecar)
     return Decoded(
-        file.path,
-        file.stamp,
-        file.content_hash,
         squash(picture.image, size),
         thumbnails.make(picture.image),
         picture.width,

@@ -1,8 +1,8 @@
-"""From a scan to a library that is up to date: read → decode → encode → store → index.
+"""From a scan to a library that is up to date: look at what is new → store → index.
 
-Threads read and decode; the caller's thread encodes, a batch at a time, and is the only one that writes. What waits
-between them is bounded. Every batch is one transaction, so a run that ends at any moment loses at most the batch in
-hand, and the same command goes on from there.
+Threads look at photos (`indexer.look`); the caller's thread is the only one that writes. What waits between them is
+bounded. Every batch is one transaction, so a run that ends at any moment loses at most the batch in hand, and the same
+command goes on from there.
 """
 
 import os
@@ -13,45 +13,22 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
+from typing import TypeVar
 
 from engine.errors import WrongBundle
 from engine.library import indexes, thumbnails
-from engine.library.records import Batch, Failure, FileStamp, KnownFile, NewPhoto
-from engine.library.region_map import RegionMap
+from engine.library.records import Batch, Failure, KnownFile, NewPhoto
 from engine.library.store import Store
 from engine.model.bundle import Bundle
-from engine.photo import UnreadablePhoto, UnreadFile, read_file
-from engine.photo.metadata import dated_by_file
-from indexer.decode import Decoded, decode
-from indexer.scan import UNREAD, FoundFile, Plan, Scan, compare, within
+from engine.photo import UnreadablePhoto, UnreadFile
+from indexer.ledger import UNREAD
+from indexer.look import Copy, Encoder, Looker, ToRead, at
+from indexer.scan import Scan, within
 
-ENCODED_AT_ONCE = 8  # photos
 BATCH = 64  # photos in a transaction
 BATCH_SECONDS = 2.0  # after which a smaller one is written
-AHEAD = 4  # photos read ahead, for each thread
-
-
-class Encoder(Protocol):
-    """What looks at photos: `engine.model.encoder.RegionEncoder`, or a double of it."""
-
-    @property
-    def bundle(self) -> Bundle:
-        """The model."""
-        ...
-
-    @property
-    def input_size(self) -> int:
-        """S, pixels a side of the square that a photo is squashed to."""
-        ...
-
-    def encode(self, pixels: NDArray[np.uint8]) -> list[tuple[RegionMap, NDArray[np.float16]]]:
-        """Upright pixels (B, S, S, 3) → a region map and class scores for each photo."""
-        ...
+AHEAD = 4  # photos looked at ahead, for each thread
 
 
 class Progress:
@@ -91,11 +68,43 @@ class Report:
     images_per_second: float = 0.0
 
 
-def plan_for(store: Store, found: Scan, *, retry_failed: bool = False) -> Plan:
-    """What there is to do to bring the library up to date with a scan."""
-    known = (file for root in found.roots for file in store.known_files(root))
-    failed = (failure for root in found.roots for failure in store.failures(root))
-    return compare(found, known, failed, retry_failed=retry_failed)
+@dataclass
+class Plan:
+    """What there is to do, by numbers; the files are in the ledger of the scan. `new` includes those that failed
+    before, `vanished` those that have moved; only their content will tell.
+    """
+
+    new: int
+    changed: int
+    unchanged: int
+    vanished: int
+    still_failing: int
+    unreadable: list[Failure]
+
+
+def plan_for(store: Store, found: Scan, *, retry_failed: bool = False, prune_missing_roots: bool = False) -> Plan:
+    """Compare a scan with the library; photos of places that could not be looked into stay.
+
+    So do photos of a folder that holds nothing at all any more, as a mount point does whose disk is not there, unless
+    `prune_missing_roots`.
+    """
+    unreadable = list(found.unreadable)
+    for root in () if prune_missing_roots else found.empty:
+        held = store.count_under(root)
+        if held:
+            reason = f"empty; {held:,} photos of it stay in the library, in case its disk is not connected"
+            unreadable.append(Failure(root, UNREAD, reason))
+    ledger = found.ledger
+    ledger.compare(
+        (file for root in found.roots for file in store.known_files(root)),
+        (pair for root in found.roots for pair in store.companions_under(root)),
+        (failure for root in found.roots for failure in store.failures(root)),
+        [failure.path for failure in unreadable],
+        retry_failed=retry_failed,
+    )
+    to_read, new, still_failing = ledger.count("to_read"), ledger.count_new(), ledger.count_failing()
+    unchanged = len(found) - to_read - still_failing
+    return Plan(new, to_read - new, unchanged, ledger.count("vanished"), still_failing, unreadable)
 
 
 def bring_up_to_date(
@@ -104,30 +113,36 @@ def bring_up_to_date(
     found: Scan,
     *,
     retry_failed: bool = False,
+    keep_missing: bool = False,
+    prune_missing_roots: bool = False,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Report:
-    """Bring the library up to date with a scan, using `jobs` threads to read and decode.
+    """Bring the library up to date with a scan, looking at photos in `jobs` threads.
 
     Call it while holding the writer's lock. A file that cannot be used is recorded as a failure, and read again only
-    when it changes, or with `retry_failed`. On an interrupt from the keyboard the batch in hand is written before
-    KeyboardInterrupt is raised. Raises WrongBundle, LibraryError, or OSError where thumbnails or indexes cannot be
-    written.
+    when it changes, or with `retry_failed`. Photos that are gone leave the library, or stay and are marked with
+    `keep_missing`. On an interrupt from the keyboard the batch in hand is written before KeyboardInterrupt is raised.
+    Raises WrongBundle, LibraryError, or OSError where thumbnails or indexes cannot be written.
     """
     started = time.perf_counter()
     check_bundle(store, encoder.bundle)
     thumbnails.clear_partial(store.folder)
-    plan = plan_for(store, found, retry_failed=retry_failed)
-    run = _Run(store, encoder, plan, jobs, progress or Progress())
-    with _stoppable() as stop:
-        run.everything(stop)
-        indexes.refresh(store)
+    plan = plan_for(store, found, retry_failed=retry_failed, prune_missing_roots=prune_missing_roots)
+    looker = Looker(store, encoder)
+    run = _Run(store, looker, found, plan, jobs, progress or Progress())
+    try:
+        with _stoppable() as stop:
+            run.everything(stop, keep_missing=keep_missing)
+            indexes.refresh(store)
+    finally:
+        looker.close()
     if stop.is_set():
         raise KeyboardInterrupt
     for root in found.roots:
-        store.remember_root(root)
+        if not any(failure.path == root for failure in plan.unreadable):
+            store.remember_root(root)
     report = run.report
-    report.found = len(found.files)
     report.seconds = round(time.perf_counter() - started, 3)
     report.images_per_second = round((report.added + report.updated) / max(report.seconds, 1e-3), 2)
     return report
@@ -144,128 +159,87 @@ def check_bundle(store: Store, bundle: Bundle) -> None:
         )
 
 
-@dataclass
-class _Waiting:
-    """A photo that waits to be encoded, and the files with that content."""
-
-    decoded: Decoded
-    files: list[tuple[str, FileStamp, KnownFile | None]]
-
-
 class _Run:
-    """One run in the making. Its methods run in the caller's thread, but for `_read`."""
+    """One run in the making."""
 
-    def __init__(self, store: Store, encoder: Encoder, plan: Plan, jobs: int, progress: Progress) -> None:
-        self.report = Report(unchanged=plan.unchanged, failed=len(plan.still_failing))
+    def __init__(self, store: Store, looker: Looker, found: Scan, plan: Plan, jobs: int, progress: Progress) -> None:
+        self.report = Report(found=len(found), unchanged=plan.unchanged, failed=plan.still_failing)
         self._store = store
-        self._encoder = encoder
+        self._looker = looker
+        self._ledger = found.ledger
         self._plan = plan
         self._jobs = jobs
-        self._ahead = jobs * AHEAD + ENCODED_AT_ONCE  # photos between `_read` and `_take`
+        self._ahead = jobs * AHEAD + 8  # photos between the threads and `_take`
         self._progress = progress
         self._roots = store.roots()
         self._recorded = {(failure.path, failure.stamp, failure.reason) for failure in store.failures()}
-        self._vanished = {file.id: file for file in plan.vanished}  # less those found elsewhere
-        self._waiting: dict[bytes, _Waiting] = {}  # by content
-        self._recent: dict[bytes, NewPhoto] = {}  # photos that `_read` may not have seen in the library, by content
-        self._batch = Batch(healed=list(plan.healed))
+        self._recent: dict[bytes, NewPhoto] = {}  # photos that a thread may not have seen in the library, by content
+        self._copies: dict[bytes, list[tuple[ToRead, Copy]]] = {}  # that came before the photo they are copies of
+        self._batch = Batch(
+            healed=self._ledger.healed(),
+            touched=dict(self._ledger.found_again()),
+            companions=dict(self._ledger.other_companions()),
+        )
         self._replaced: list[bytes] = []  # contents that the batch takes out of the library
         self._committed_at = time.monotonic()
 
-    def everything(self, stop: threading.Event) -> None:
-        """Read what is new or changed, then remove what is gone; after `stop` only finish what is in hand."""
-        to_read = self._plan.to_read
-        self._progress.begin(len(to_read))
+    def everything(self, stop: threading.Event, *, keep_missing: bool) -> None:
+        """Look at what is new or changed, then remove what is gone; after `stop` only finish what is in hand."""
+        self._progress.begin(self._plan.new + self._plan.changed)
         for failure in self._plan.unreadable:
             self._fail(failure)
-        with ThreadPoolExecutor(self._jobs, "read") as pool:
-            for (file, known), outcome in _in_order(pool, self._read, to_read, self._ahead):
-                self._take(file, known, outcome)
+        to_read = (ToRead(*row) for row in self._ledger.to_read())
+        with ThreadPoolExecutor(self._jobs, "look") as pool:
+            for item, outcome in _in_order(pool, self._looker.look, to_read, self._ahead):
+                self._take(item, outcome)
                 self._progress.read()
                 if len(self._batch) >= BATCH or time.monotonic() - self._committed_at > BATCH_SECONDS:
                     self._commit()
                 if stop.is_set():
                     self._progress.stopping()
                     break
-        self._encode()
         if not stop.is_set():
-            self._remove_vanished()
+            self._settle_copies()
+            self._settle_vanished(keep_missing=keep_missing)
         self._commit()
         self._progress.end()
 
-    def _read(self, item: tuple[FoundFile, KnownFile | None]) -> Decoded | NewPhoto | UnreadablePhoto:
-        """In a thread: what there is at a path. A content that the library knows need not be decoded."""
-        path = item[0].path
-        try:
-            file = read_file(path)
-            known = self._store.known_content(file.content_hash)
-            if known is not None:
-                return _at(known, path, file.stamp)
-            decoded = decode(file, self._encoder.input_size)
-        except UnreadablePhoto as error:
-            return error
-        thumbnails.write(self._store.folder, decoded.content_hash, decoded.thumbnail)
-        return decoded
-
-    def _take(self, file: FoundFile, known: KnownFile | None, outcome: Decoded | NewPhoto | UnreadablePhoto) -> None:
-        """Sort what was read into the batch, or among the photos that wait to be encoded."""
+    def _take(self, item: ToRead, outcome: NewPhoto | Copy | UnreadablePhoto) -> None:
+        """Sort what was seen into the batch."""
         if isinstance(outcome, UnreadablePhoto):
-            if known is not None:
-                self._batch.removed.append(known.id)
-                self._replaced.append(known.content_hash)
-            self._fail(Failure(file.path, UNREAD if isinstance(outcome, UnreadFile) else file.stamp, outcome.reason))
+            if item.known is not None:
+                self._batch.removed.append(item.known.id)
+                self._batch.touched.pop(item.known.id, None)
+                self._batch.companions.pop(item.known.id, None)
+                self._replaced.append(item.known.content_hash)
+            self._fail(Failure(item.path, UNREAD if isinstance(outcome, UnreadFile) else item.stamp, outcome.reason))
         elif isinstance(outcome, NewPhoto):
-            self._put(outcome, known)
+            self._put(outcome, item.known, fresh=self._looker.is_fresh(outcome.content_hash))
+            for other, copy in self._copies.pop(outcome.content_hash, ()):
+                self._put(at(outcome, other.path, copy.stamp, other.companions), other.known)
         elif outcome.content_hash in self._recent:
-            self._put(_at(self._recent[outcome.content_hash], file.path, outcome.stamp), known)
+            photo = self._recent[outcome.content_hash]
+            self._put(at(photo, item.path, outcome.stamp, item.companions), item.known)
         else:
-            waiting = self._waiting.setdefault(outcome.content_hash, _Waiting(outcome, []))
-            waiting.files.append((file.path, outcome.stamp, known))
-            if len(self._waiting) == ENCODED_AT_ONCE or len(waiting.files) >= BATCH:
-                self._encode()
+            self._copies.setdefault(outcome.content_hash, []).append((item, outcome))
 
-    def _encode(self) -> None:
-        """Encode what waits. Always equally many, so that no photo's codes depend on how many came with it."""
-        if not self._waiting:
-            return
-        size = self._encoder.input_size
-        pixels = np.zeros((ENCODED_AT_ONCE, size, size, 3), np.uint8)
-        pixels[: len(self._waiting)] = [waiting.decoded.pixels for waiting in self._waiting.values()]
-        encoded = self._encoder.encode(pixels)[: len(self._waiting)]
-        for waiting, (region_map, class_scores) in zip(self._waiting.values(), encoded, strict=True):
-            for path, stamp, known in waiting.files:
-                photo = waiting.decoded
-                self._put(
-                    NewPhoto(
-                        path,
-                        stamp,
-                        photo.content_hash,
-                        photo.width,
-                        photo.height,
-                        photo.format,
-                        dated_by_file(photo.metadata, stamp),
-                        region_map,
-                        class_scores,
-                        photo.warning,
-                    ),
-                    known,
-                    new_content=True,
-                )
-        self._waiting.clear()
-
-    def _put(self, photo: NewPhoto, known: KnownFile | None, *, new_content: bool = False) -> None:
+    def _put(self, photo: NewPhoto, known: KnownFile | None, *, fresh: bool = False) -> None:
         """Add a photo to the batch as what it is: touched, changed, moved or new."""
         self._recent[photo.content_hash] = photo
         if known is not None and known.content_hash == photo.content_hash:
             self._batch.touched[known.id] = photo.stamp
+            self._batch.described[known.id] = photo.metadata
             self.report.unchanged += 1
         elif known is not None:
             self._batch.updated[known.id] = photo
+            self._batch.companions.pop(known.id, None)
             self._replaced.append(known.content_hash)
             self.report.updated += 1
-        elif not new_content and (moved := self._moved_from(photo.content_hash)) is not None:
+        elif not fresh and (moved := self._moved_from(photo.content_hash)) is not None:
             self._batch.moved[moved.id] = (photo.path, photo.stamp)
-            self._vanished.pop(moved.id, None)
+            self._batch.described[moved.id] = photo.metadata
+            self._batch.companions[moved.id] = photo.companions
+            self._ledger.found_elsewhere(moved.id)
             self.report.moved += 1
         else:
             self._batch.added.append(photo)
@@ -274,7 +248,7 @@ class _Run:
     def _moved_from(self, content_hash: bytes) -> KnownFile | None:
         """A photo of the library with this content that is no longer where it was."""
         for file in self._store.with_content(content_hash):
-            if file.id not in self._batch.moved and (file.id in self._vanished or self._is_gone(file.path)):
+            if file.id not in self._batch.moved and (self._ledger.is_vanished(file.id) or self._is_gone(file.path)):
                 return file
         return None
 
@@ -290,10 +264,21 @@ class _Run:
         if (failure.path, failure.stamp, failure.reason) not in self._recorded:
             self._batch.failed.append(failure)
 
-    def _remove_vanished(self) -> None:
-        self._batch.removed += self._vanished
-        self._replaced += [file.content_hash for file in self._vanished.values()]
-        self.report.removed += len(self._vanished)
+    def _settle_copies(self) -> None:
+        """Look again at copies whose original could not be used, or was written long before they came."""
+        for item, _ in [waiting for copies in self._copies.values() for waiting in copies]:
+            self._take(item, self._looker.look(item))
+
+    def _settle_vanished(self, *, keep_missing: bool) -> None:
+        for file in self._ledger.vanished():
+            if keep_missing:
+                self._batch.missing += [] if file.missing else [file.id]
+            else:
+                self._batch.removed.append(file.id)
+                self._replaced.append(file.content_hash)
+                self.report.removed += 1
+            if len(self._batch) >= BATCH:
+                self._commit()
 
     def _commit(self) -> None:
         """Write the batch, and delete thumbnails that no photo needs any more."""
@@ -302,15 +287,11 @@ class _Run:
         for content_hash in self._replaced:
             if not self._store.with_content(content_hash):
                 thumbnails.remove(self._store.folder, content_hash)
-        for content_hash in list(self._recent)[: -(self._ahead + ENCODED_AT_ONCE + BATCH)]:
+        for content_hash in list(self._recent)[: -(self._ahead + BATCH)]:
             del self._recent[content_hash]
+            self._looker.forget(content_hash)
         self._batch, self._replaced = Batch(), []
         self._committed_at = time.monotonic()
-
-
-def _at(photo: NewPhoto, path: str, stamp: FileStamp) -> NewPhoto:
-    """The same content in another file."""
-    return replace(photo, path=path, stamp=stamp, metadata=dated_by_file(photo.metadata, stamp))
 
 
 Item = TypeVar("Item")

@@ -83,10 +83,19 @@ class Bar(Progress):
 
     def __init__(self) -> None:
         self._bar: tqdm[None] = tqdm(disable=True)
+        self._scan: tqdm[None] | None = None
         self._failures = 0
+
+    def scanning(self, found: int) -> None:
+        """So many files have been found so far."""
+        if self._scan is None:
+            self._scan = tqdm(desc="Looking for photos", unit=" found", bar_format="{desc}: {n:,} found", leave=False)
+        self._scan.update(found - self._scan.n)
 
     def begin(self, total: int) -> None:
         """There are `total` files to read."""
+        if self._scan is not None:
+            self._scan.close()
         if total:
             self._bar = tqdm(total=total, unit=" photos", smoothing=0.05, dynamic_ncols=True)
 

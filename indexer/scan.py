@@ -1,92 +1,75 @@
-"""Folders → files that may be photos, and what became of them since the library last looked."""
+"""Folders → the photos in them with the files that belong to each, kept in a temporary database and not in memory."""
 
 import os
 import stat
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from fnmatch import fnmatch
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from engine.errors import UnseenError
 from engine.library.database import DATABASE
-from engine.library.records import Failure, FileStamp, KnownFile
-from engine.photo import SUFFIXES
-
-SKIPPED = frozenset(("@eaDir", "node_modules"))  # thumbnails of a Synology NAS, parts of programs
-UNREAD = FileStamp(-1, -1)  # of what could not be read at all: no file has it, so it is tried again each time
+from engine.library.records import Companion, Failure, FileStamp
+from indexer.ignore import IGNORE_FILE, Rule, ignored, rules_of_file
+from indexer.ledger import UNREAD, Ledger
+from indexer.pairs import concerns, pair
 
 
 class FoundFile(NamedTuple):
-    """A file that may be a photo."""
+    """A file that may be a photo, and the files that belong to it."""
 
     path: str
     stamp: FileStamp
+    companions: tuple[Companion, ...] = ()
 
 
-@dataclass(frozen=True)
 class Scan:
-    """What is in the folders: files by path, and places that could not be looked into."""
+    """What is in the folders: files by path, places that could not be looked into, folders that hold nothing at all."""
 
-    roots: list[str]
-    files: list[FoundFile]
-    unreadable: list[Failure]
+    def __init__(self, roots: Sequence[str]) -> None:
+        self.roots = list(roots)
+        self.unreadable: list[Failure] = []
+        self.empty: list[str] = []  # roots without a single entry, as a mount point whose disk is not there
+        self.ledger = Ledger()
 
+    def __len__(self) -> int:
+        return self.ledger.found
 
-@dataclass
-class Plan:
-    """What there is to do. `vanished` includes files that have moved; only their content will tell."""
-
-    new: list[FoundFile] = field(default_factory=list)
-    changed: list[tuple[FoundFile, KnownFile]] = field(default_factory=list)
-    vanished: list[KnownFile] = field(default_factory=list)
-    unchanged: int = 0
-    still_failing: list[Failure] = field(default_factory=list)  # not changed since, so not tried again
-    unreadable: list[Failure] = field(default_factory=list)
-    healed: list[str] = field(default_factory=list)  # failures whose file is gone
-
-    @property
-    def to_read(self) -> list[tuple[FoundFile, KnownFile | None]]:
-        """Files to read, by path, with what the library knows of them."""
-        return sorted([*((file, None) for file in self.new), *self.changed], key=lambda item: os.fsencode(item[0].path))
+    def __iter__(self) -> Iterator[FoundFile]:
+        return (FoundFile(*row) for row in self.ledger.found_files())
 
 
-def scan(folders: Sequence[str | os.PathLike[str]], exclude: Sequence[str] = ()) -> Scan:
+def scan(
+    folders: Sequence[str | os.PathLike[str]],
+    exclude: Sequence[str] = (),
+    *,
+    missing_is_empty: bool = False,
+    heard: Callable[[int], None] = lambda found: None,
+) -> Scan:
     """Find the files below `folders` whose names say that they are photos, each of them once.
 
-    Hidden files and folders, and those matching a glob of `exclude` by name or by path below the folder, are left out.
-    Links to folders are followed, after the folders themselves, unless they lead where the scan has been. Paths are
-    absolute but not resolved: a photo is known by the path that its owner uses. Raises UnseenError for a folder that is
-    missing or cannot be read.
+    Left out are hidden files and folders, those that match a glob of `exclude` or of a `.unseenignore` file by name or
+    by path below the folder, and what programs and disks keep for themselves. Links to folders are followed, after the
+    folders themselves, unless they lead where the scan has been. Paths are absolute but not resolved: a photo is known
+    by the path that its owner uses. `heard` is told how many were found so far.
+
+    A folder that is missing is noted as unreadable where others can be looked into, and taken for an empty one with
+    `missing_is_empty`. Raises UnseenError where none can be looked into.
     """
-    walk = _Walk(exclude)
-    roots = sorted({_root(folder) for folder in folders}, key=os.fsencode)
+    roots = sorted({os.path.abspath(folder) for folder in folders}, key=os.fsencode)  # noqa: PTH100
+    found = Scan(roots)
+    walk = _Walk(found, heard)
+    problems = [(root, problem) for root in roots if (problem := _problem(root)) is not None]
+    for root, problem in problems:
+        if missing_is_empty and isinstance(problem.__cause__, FileNotFoundError):
+            continue
+        if len(problems) == len(roots):
+            raise problem
+        found.unreadable.append(Failure(root, UNREAD, problem.message.replace(root, "").strip().lower()))
+    hopeless = {root for root, _ in problems}
     for root in roots:
-        walk.folder(root, root)
+        if root not in hopeless:
+            walk.folder(root, [Rule.parse(root, glob) for glob in exclude])
     walk.links()
-    files = sorted(walk.files, key=lambda file: os.fsencode(file.path))
-    return Scan(roots, files, walk.unreadable)
-
-
-def compare(found: Scan, known: Iterable[KnownFile], failed: Iterable[Failure], *, retry_failed: bool = False) -> Plan:
-    """What changed between the library, as `known` and `failed` of the scanned folders, and what was found."""
-    plan = Plan(unreadable=found.unreadable)
-    library = {file.path: file for file in known}
-    failures = {failure.path: failure for failure in failed}
-    for file in found.files:
-        before, failure = library.pop(file.path, None), failures.pop(file.path, None)
-        if before is not None and before.stamp == file.stamp:
-            plan.unchanged += 1
-        elif before is not None:
-            plan.changed.append((file, before))
-        elif failure is not None and failure.stamp == file.stamp and not retry_failed:
-            plan.still_failing.append(failure)
-        else:
-            plan.new.append(file)
-    unseen = tuple(f"{place.path.rstrip('/')}/" for place in found.unreadable)
-    plan.vanished = [file for path, file in library.items() if not path.startswith(unseen)]
-    unreadable = {place.path for place in found.unreadable}
-    plan.healed = [path for path in failures if path not in unreadable and not path.startswith(unseen)]
-    return plan
+    return found
 
 
 def within(path: str, folders: Iterable[str]) -> bool:
@@ -94,34 +77,36 @@ def within(path: str, folders: Iterable[str]) -> bool:
     return any(path == folder or path.startswith(f"{folder.rstrip('/')}/") for folder in folders)
 
 
-def _root(folder: str | os.PathLike[str]) -> str:
-    path = os.path.abspath(folder)  # noqa: PTH100  (paths may hold bytes that are not UTF-8)
+def _problem(root: str) -> UnseenError | None:
+    """Why a folder cannot be looked into; None where it can."""
     try:
-        os.scandir(path).close()
-    except FileNotFoundError:
-        raise UnseenError(f"There is no folder {path}", "Check the spelling, and that its disk is connected") from None
+        os.scandir(root).close()
+    except FileNotFoundError as error:
+        problem = UnseenError(f"There is no folder {root}", "Check the spelling, and that its disk is connected")
+        problem.__cause__ = error
     except NotADirectoryError:
-        raise UnseenError(f"{path} is not a folder", "Name the folder that holds the photos") from None
+        problem = UnseenError(f"{root} is not a folder", "Name the folder that holds the photos")
     except OSError as error:
-        raise UnseenError(f"Cannot read the folder {path}: {error.strerror}", "Check its permissions") from None
-    return path
+        problem = UnseenError(f"Cannot read the folder {root}: {error.strerror}", "Check its permissions")
+    else:
+        return None
+    return problem
 
 
 class _Walk:
     """One scan in the making."""
 
-    def __init__(self, exclude: Sequence[str]) -> None:
-        self.files: list[FoundFile] = []
-        self.unreadable: list[Failure] = []
-        self._exclude = [glob.rstrip("/") for glob in exclude]
+    def __init__(self, found: Scan, heard: Callable[[int], None]) -> None:
+        self._found = found
+        self._heard = heard
         self._been: set[tuple[int, int]] = set()  # devices and inodes of folders
-        self._links: list[tuple[str, str]] = []
+        self._links: list[tuple[str, list[Rule]]] = []
 
-    def folder(self, root: str, top: str) -> None:
-        """Look through everything below `top`, which lies in `root`."""
-        waiting = [top]
+    def folder(self, top: str, rules: list[Rule]) -> None:
+        """Look through everything below `top`."""
+        waiting = [(top, rules)]
         while waiting:
-            path = waiting.pop()
+            path, rules = waiting.pop()
             try:
                 status = os.stat(path)  # noqa: PTH116
                 if (status.st_dev, status.st_ino) in self._been:
@@ -129,43 +114,62 @@ class _Walk:
                 self._been.add((status.st_dev, status.st_ino))
                 with os.scandir(path) as listing:
                     entries = list(listing)
+                if any(entry.name == IGNORE_FILE for entry in entries):
+                    rules = [*rules_of_file(path), *rules]
             except OSError as error:
                 self._cannot_read(path, error)
                 continue
-            of_library = any(entry.name == DATABASE for entry in entries)
-            for entry in entries:
-                if self._skips(root, entry) or (of_library and entry.name == "thumbnails"):
-                    continue
-                self._take(root, entry, waiting)
+            if not entries and path in self._found.roots:
+                self._found.empty.append(path)
+            self._listing(path, entries, rules, waiting)
+            self._heard(len(self._found))
 
     def links(self) -> None:
         """Follow the links to folders that were met, and those met on the way."""
         while self._links:
-            self._links.sort(key=lambda link: os.fsencode(link[1]), reverse=True)
+            self._links.sort(key=lambda link: os.fsencode(link[0]), reverse=True)
             self.folder(*self._links.pop())
 
-    def _take(self, root: str, entry: os.DirEntry[str], waiting: list[str]) -> None:
-        photo = os.path.splitext(entry.name)[1].lower() in SUFFIXES  # noqa: PTH122
-        try:
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append(entry.path)
-            elif entry.is_symlink() and entry.is_dir():
-                self._links.append((root, entry.path))
-            elif photo:
-                status = entry.stat()
-                if stat.S_ISREG(status.st_mode):
-                    self.files.append(FoundFile(entry.path, FileStamp(status.st_size, status.st_mtime_ns)))
-        except OSError as error:
-            if photo:
-                self._cannot_read(entry.path, error)
+    def _listing(
+        self, path: str, entries: list[os.DirEntry[str]], rules: list[Rule], waiting: list[tuple[str, list[Rule]]]
+    ) -> None:
+        """Sort the entries of a folder: folders to look through later, and photos with what belongs to them."""
+        of_library = any(entry.name == DATABASE for entry in entries)
+        files: dict[str, os.DirEntry[str]] = {}
+        for entry in entries:
+            is_folder = entry.is_dir(follow_symlinks=False)
+            try:
+                link = entry.is_symlink() and entry.is_dir()
+            except OSError:
+                link = False
+            if ignored(entry.path, entry.name, is_folder or link, rules):
+                continue
+            if of_library and entry.name == "thumbnails":
+                continue
+            if is_folder:
+                waiting.append((entry.path, rules))
+            elif link:
+                self._links.append((entry.path, rules))
+            elif concerns(entry.name):
+                files[entry.name] = entry
+        for name, belonging in pair(files).items():
+            stamp = self._stamp(files[name])
+            if stamp is not None:
+                companions = ((one, kind, self._stamp(files[one])) for one, kind in belonging)
+                self._found.ledger.note(
+                    files[name].path,
+                    stamp,
+                    [Companion(files[one].path, kind, mark) for one, kind, mark in companions if mark is not None],
+                )
 
-    def _skips(self, root: str, entry: os.DirEntry[str]) -> bool:
-        if entry.name.startswith(".") or entry.name in SKIPPED:
-            return True
-        if not self._exclude:
-            return False
-        below = os.path.relpath(entry.path, root)
-        return any(fnmatch(entry.name, glob) or fnmatch(below, glob) for glob in self._exclude)
+    def _stamp(self, entry: os.DirEntry[str]) -> FileStamp | None:
+        """What tells that a file has not changed; None where it is no plain file, or cannot be looked at."""
+        try:
+            status = entry.stat()
+        except OSError as error:
+            self._cannot_read(entry.path, error)
+            return None
+        return FileStamp(status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
     def _cannot_read(self, path: str, error: OSError) -> None:
-        self.unreadable.append(Failure(path, UNREAD, (error.strerror or str(error)).lower()))
+        self._found.unreadable.append(Failure(path, UNREAD, (error.strerror or str(error)).lower()))

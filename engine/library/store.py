@@ -198,6 +198,19 @@ class Store(Database):
                     found.setdefault(row.photo_id, []).append(one)
         return found
 
+    def companions_under(self, folder: str) -> Iterator[tuple[int, Companion]]:
+        """Files that belong to the photos under `folder`, each with the photo's id."""
+        query = select(companions).join(photos, photos.c.id == companions.c.photo_id).where(_under(folder))
+        with self.reading() as connection:
+            for row in connection.execute(query):
+                yield row.photo_id, Companion(row.path, row.kind, FileStamp(row.size, row.mtime_ns))
+
+    def count_under(self, folder: str) -> int:
+        """Number of photos below a folder."""
+        with self.reading() as connection:
+            query = select(func.count()).select_from(photos).where(_under(folder))
+            return int(connection.execute(query).scalar_one())
+
     def failures_page(self, limit: int, offset: int = 0) -> list[Failure]:
         """A page of the files that could not be read, by path."""
         query = select(failures).order_by(failures.c.path).limit(limit).offset(offset)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from PIL import Image
 
-SIDE = 512  # pixels a thumbnail fits into
+SIDE = 512  # pixels that the longer side of a thumbnail has at least, where the photo has them
+_SPARED = 640  # pixels of a longer side that is kept as it was decoded: resizing costs more than the few bytes do
 QUALITY = 80
 _PARTIAL = ".partial"
 
@@ -23,9 +24,9 @@ def thumbnail_path(folder: Path, content_hash: bytes) -> Path:
 
 
 def make(image: Image.Image) -> bytes:
-    """The thumbnail of an upright RGB image: a JPEG that fits into `SIDE` × `SIDE` pixels, never enlarged."""
-    scale = min(1.0, SIDE / max(image.size))
-    if scale < 1:
+    """The thumbnail of an upright RGB image: a JPEG that is never enlarged."""
+    if max(image.size) > _SPARED:
+        scale = SIDE / max(image.size)
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         image = image.resize(size, Image.Resampling.BILINEAR)
     buffer = BytesIO()

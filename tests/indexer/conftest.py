@@ -1,6 +1,8 @@
 """A folder of photos, a library, and the indexer between them."""
 
 import os
+import signal
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from engine.library.store import Store
 from indexer.pipeline import Progress, Report, bring_up_to_date
 from indexer.scan import scan
+from tests.conftest import ColourEncoder
 
 
 @dataclass
@@ -42,7 +45,7 @@ class Library:
         self.heard = Heard()
         encoder = encoder or self.encoder
         with Store.create(self.folder, "colours", encoder.bundle.fingerprint) as store:
-            found = scan([os.fspath(folder) for folder in folders], exclude)
+            found = scan(folders, exclude, missing_is_empty=options.get("prune_missing_roots", False))
             return bring_up_to_date(store, encoder, found, progress=self.heard, jobs=2, **options)
 
     def open(self):
@@ -91,6 +94,19 @@ class Unneeded:
 
     def encode(self, pixels):
         pytest.fail("a photo was encoded again")
+
+
+class InterruptsOnce(ColourEncoder):
+    """An encoder during whose first photo somebody presses Ctrl-C."""
+
+    def __init__(self, bundle):
+        super().__init__(bundle)
+        object.__setattr__(self, "pressed", threading.Lock())
+
+    def encode(self, pixels):
+        if self.pressed.acquire(blocking=False):
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().encode(pixels)
 
 
 @pytest.fixture

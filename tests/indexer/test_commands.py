@@ -4,7 +4,6 @@ import ctypes
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 
@@ -19,6 +18,7 @@ from engine.library.vector_index import FaissIndex
 from engine.model.encoder import RegionEncoder
 from indexer import samples
 from tests.conftest import ColourEncoder, paint
+from tests.indexer.conftest import InterruptsOnce
 
 REPORT = ["found", "added", "updated", "unchanged", "moved", "removed", "failed", "seconds", "images_per_second"]
 
@@ -147,12 +147,7 @@ def test_failed_files_are_tried_again_on_request(unseen, colours, monkeypatch):
 
 
 def test_an_interrupt_says_how_to_go_on(unseen, colours, monkeypatch, library):
-    class Interrupted(ColourEncoder):
-        def encode(self, pixels):
-            os.kill(os.getpid(), signal.SIGINT)
-            return super().encode(pixels)
-
-    monkeypatch.setattr(RegionEncoder, "open", classmethod(lambda cls, bundle, threads=None: Interrupted(bundle)))
+    monkeypatch.setattr(RegionEncoder, "open", classmethod(lambda cls, bundle, threads=None: InterruptsOnce(bundle)))
     for i in range(30):
         paint(colours / f"{i}.jpg", (i, 0, 0))
     status, out, err = unseen("index", colours)
@@ -193,6 +188,7 @@ def test_a_folder_whose_photos_are_all_gone_is_no_mistake(unseen, colours, libra
     unseen("index", colours)
     for path in colours.iterdir():
         path.unlink()
+    (colours / "notes.txt").touch()
     status, out, _ = unseen("index", colours, "--json")
     assert status == 0 and json.loads(out[-1])["removed"] == 3
     one_line(unseen("index", colours), "There are no photos")

@@ -22,13 +22,13 @@ from pathlib import Path
 from engine.library import batches, region_index, segments, store, thumbnails, vector_index
 from engine.library.lock import writer_lock
 from engine.model.bundle import Bundle
-from indexer import pipeline
+from indexer import look, pipeline
 from indexer.scan import scan
 from tests.conftest import ColourEncoder
 
 bundle, cache, library, photos, where, when, count = sys.argv[1:]
 owner, name = {
-    "reading": (pipeline, "decode"),
+    "reading": (look.Looker, "look"),
     "encoding": (ColourEncoder, "encode"),
     "a transaction": (store.Store, "apply"),
     "the database": (batches, "_map"),

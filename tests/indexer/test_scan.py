@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UnseenError
-from engine.library.records import Failure, FileStamp, KnownFile
-from indexer.scan import UNREAD, FoundFile, Scan, compare, scan, within
+from engine.library.records import Failure
+from indexer.ledger import UNREAD
+from indexer.scan import scan, within
 
 
 def make(folder, *names):
@@ -19,7 +20,7 @@ def make(folder, *names):
 
 def found(*folders, **options):
     """Paths below the first folder, as found."""
-    return [os.path.relpath(file.path, folders[0]) for file in scan(folders, **options).files]
+    return [os.path.relpath(file.path, folders[0]) for file in scan(folders, **options)]
 
 
 # Scanning
@@ -95,7 +96,7 @@ def test_a_link_to_a_photo_is_a_photo_and_one_to_nothing_a_failure(tmp_path):
     (tmp_path / "b.jpg").symlink_to("a.jpg")
     (tmp_path / "c.jpg").symlink_to("gone.jpg")
     result = scan([tmp_path])
-    assert [Path(file.path).name for file in result.files] == ["a.jpg", "b.jpg"]
+    assert [Path(file.path).name for file in result] == ["a.jpg", "b.jpg"]
     assert result.unreadable == [Failure(str(tmp_path / "c.jpg"), UNREAD, "no such file or directory")]
 
 
@@ -105,7 +106,7 @@ def test_the_owners_own_path_is_kept_also_where_it_leads_through_a_link(tmp_path
     monkeypatch.chdir(tmp_path)
     result = scan(["photos/"])
     assert result.roots == [str(tmp_path / "photos")]
-    assert [file.path for file in result.files] == [str(tmp_path / "photos/a.jpg")]
+    assert [file.path for file in result] == [str(tmp_path / "photos/a.jpg")]
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
@@ -113,7 +114,7 @@ def test_of_folders_within_each_other_every_file_is_found_once(tmp_path, order):
     make(tmp_path, "a.jpg", "sub/b.jpg", "sub/deep/c.jpg")
     folders = [tmp_path, tmp_path / "sub", tmp_path / "sub/deep/.."]
     result = scan([folders[i] for i in order])
-    assert len(result.files) == len({file.path for file in result.files}) == 3
+    assert len(result) == len({file.path for file in result}) == 3
 
 
 def test_pipes_and_sockets_are_not_touched(tmp_path):
@@ -126,7 +127,7 @@ def test_pipes_and_sockets_are_not_touched(tmp_path):
 def test_names_that_are_not_utf8_are_found_as_they_are(tmp_path):
     path = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
     Path(os.fsdecode(path)).touch()
-    (file,) = scan([tmp_path]).files
+    (file,) = scan([tmp_path])
     assert os.fsencode(file.path) == path
 
 
@@ -146,66 +147,71 @@ def test_a_subfolder_that_cannot_be_read_is_recorded_and_stops_nothing(tmp_path,
 
     monkeypatch.setattr(os, "scandir", scandir)
     result = scan([tmp_path])
-    assert [os.path.relpath(file.path, tmp_path) for file in result.files] == ["a.jpg", "open/c.jpg"]
+    assert [os.path.relpath(file.path, tmp_path) for file in result] == ["a.jpg", "open/c.jpg"]
     assert result.unreadable == [Failure(str(tmp_path / "closed"), UNREAD, "permission denied")]
 
 
-def test_a_folder_that_is_missing_or_is_a_file_is_an_error_that_names_it(tmp_path):
+def test_folders_that_are_missing_or_no_folders_are_an_error_that_names_the_first(tmp_path):
     make(tmp_path, "file")
     with pytest.raises(UnseenError, match=r"There is no folder .*/gone"):
-        scan([tmp_path, tmp_path / "gone"])
+        scan([tmp_path / "gone", tmp_path / "too"])
     with pytest.raises(UnseenError, match="/file is not a folder"):
         scan([tmp_path / "file"])
 
 
-# Comparing
+def test_a_folder_that_is_missing_beside_one_that_is_there_is_recorded_and_stops_nothing(tmp_path):
+    make(tmp_path, "there/a.jpg")
+    result = scan([tmp_path / "there", tmp_path / "gone"])
+    assert [Path(file.path).name for file in result] == ["a.jpg"]
+    assert result.unreadable == [Failure(str(tmp_path / "gone"), UNREAD, "there is no folder")]
 
 
-OLD, NEW = FileStamp(1, 1), FileStamp(1, 2)
+def test_a_folder_that_is_missing_on_purpose_is_an_empty_one(tmp_path):
+    result = scan([tmp_path / "gone"], missing_is_empty=True)
+    assert (len(result), result.unreadable) == (0, [])
 
 
-def known(path, stamp=OLD):
-    return KnownFile(hash(path), path, stamp, bytes(16))
+def test_a_folder_without_a_single_entry_is_told_from_one_without_photos(tmp_path):
+    make(tmp_path, "some/notes.txt")
+    (tmp_path / "none/below").mkdir(parents=True)
+    (tmp_path / "mount").mkdir()
+    assert scan([tmp_path / name for name in ("some", "none", "mount")]).empty == [str(tmp_path / "mount")]
 
 
-def test_comparing_tells_new_changed_unchanged_and_vanished_files_apart():
-    files = [FoundFile("/r/changed", NEW), FoundFile("/r/new", NEW), FoundFile("/r/same", OLD)]
-    plan = compare(Scan(["/r"], files, []), [known("/r/changed"), known("/r/gone"), known("/r/same")], [])
-    assert plan.new == [FoundFile("/r/new", NEW)]
-    assert plan.changed == [(FoundFile("/r/changed", NEW), known("/r/changed"))]
-    assert plan.unchanged == 1
-    assert plan.vanished == [known("/r/gone")]
-    assert [file.path for file, _ in plan.to_read] == ["/r/changed", "/r/new"]
+@pytest.mark.parametrize(
+    ("lines", "left"),
+    [
+        (["*.png"], ["a.jpg", "sub/b.jpg", "sub/deep/d.jpg", "x.png"]),
+        (["# only the deep", "deep/", ""], ["a.jpg", "sub/b.jpg", "sub/e.png", "x.png"]),
+        (["/b.jpg", "/d.jpg"], ["a.jpg", "sub/deep/d.jpg", "sub/e.png", "x.png"]),
+        (["deep/*"], ["a.jpg", "sub/b.jpg", "sub/e.png", "x.png"]),
+        (["*.jpg", "!d.jpg"], ["a.jpg", "sub/deep/d.jpg", "sub/e.png", "x.png"]),
+        ([], ["a.jpg", "x.png"]),
+    ],
+    ids=["glob", "folder", "anchored", "path", "taken back", "empty file"],
+)
+def test_a_folder_says_itself_what_of_it_is_left_out(tmp_path, lines, left):
+    make(tmp_path, "a.jpg", "x.png", "sub/b.jpg", "sub/e.png", "sub/deep/d.jpg")
+    (tmp_path / "sub/.unseenignore").write_text("\n".join(lines))
+    assert found(tmp_path) == left
 
 
-def test_a_file_that_failed_is_tried_again_when_it_changed_or_when_asked():
-    failed = Failure("/r/bad", OLD, "empty file")
-    same, changed = Scan(["/r"], [FoundFile("/r/bad", OLD)], []), Scan(["/r"], [FoundFile("/r/bad", NEW)], [])
-    assert compare(same, [], [failed]).still_failing == [failed]
-    assert compare(same, [], [failed]).new == []
-    assert compare(same, [], [failed], retry_failed=True).new == same.files
-    assert compare(changed, [], [failed]).new == changed.files
+def test_what_belongs_to_a_photo_is_found_with_it(tmp_path):
+    make(tmp_path, "IMG_1.JPG", "IMG_1.CR2", "img_1.mov", "IMG_1.xmp", "b.heic", "b.heic.xmp", "c.mov", "d.xmp")
+    belonging = {
+        Path(file.path).name: [(Path(one.path).name, one.kind) for one in file.companions] for file in scan([tmp_path])
+    }
+    assert belonging == {
+        "IMG_1.JPG": [("IMG_1.CR2", "raw"), ("IMG_1.xmp", "sidecar"), ("img_1.mov", "video")],
+        "b.heic": [("b.heic.xmp", "sidecar")],
+    }
 
 
-def test_a_file_that_could_not_be_read_at_all_is_always_tried_again():
-    plan = compare(Scan(["/r"], [FoundFile("/r/bad", OLD)], []), [], [Failure("/r/bad", UNREAD, "permission denied")])
-    assert [file.path for file in plan.new] == ["/r/bad"]
-
-
-def test_failures_of_files_that_are_gone_are_forgotten():
-    plan = compare(Scan(["/r"], [], []), [], [Failure("/r/bad", OLD, "empty file")])
-    assert plan.healed == ["/r/bad"]
-
-
-def test_what_lies_in_a_folder_that_cannot_be_read_has_not_vanished():
-    closed = Failure("/r/closed", UNREAD, "permission denied")
-    plan = compare(
-        Scan(["/r"], [], [closed]),
-        [known("/r/closed/a"), known("/r/closed2/b")],
-        [Failure("/r/closed/c", OLD, "empty file"), closed],
-    )
-    assert plan.vanished == [known("/r/closed2/b")]
-    assert plan.healed == []
+def test_a_scan_says_how_many_it_has_found(tmp_path):
+    make(tmp_path, "a.jpg", "sub/b.jpg")
+    heard = []
+    scan([tmp_path], heard=heard.append)
+    assert heard == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,171 @@
+"""Decoders that may crash, hang or swallow memory work in a process of their own, which is ended if they do.
+
+JPEG, PNG, WebP, GIF and BMP are decoded where they are: their decoders are small, their cost follows from the size that
+the header tells, and no damaged file was ever found to upset them. The libraries behind the other formats are large.
+"""
+
+import contextlib
+import os
+import pickle
+import resource
+import select
+import struct
+import subprocess
+import sys
+import threading
+from typing import IO, Any
+
+from engine.photo import UnreadablePhoto
+from indexer.decode import Decoded, decode
+
+SECONDS = 10  # of work on one photo
+PATIENCE = 60.0  # seconds until a process that does not even work is given up
+MEMORY = 1 << 30  # bytes on top of what the process takes without a photo
+
+_MILD = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"BM")
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each takes memory, and has nothing to do
+_LENGTH = struct.Struct("<Q")
+
+
+class Decoders:
+    """Decodes photos, each thread with a process of its own once it needs one. Close it at the end."""
+
+    def __init__(self) -> None:
+        self._mine = threading.local()
+        self._all: list[_Process] = []
+
+    def decode(self, data: bytes, path: str, size: int, sidecar: bytes | None = None) -> Decoded:
+        """As `indexer.decode.decode`; also raises UnreadablePhoto for what would take too long or too much memory."""
+        if data.startswith(_MILD) or not data:
+            return decode(data, path, size, sidecar)
+        process = getattr(self._mine, "process", None)
+        if process is None or not process.usable:
+            process = self._mine.process = _Process()
+            self._all.append(process)
+        return process.decode(data, path, size, sidecar)
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._all:
+            process.end()
+
+
+class _Process:
+    """A Python process that decodes one photo after the other."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": "1",
+                "OPENBLAS_NUM_THREADS": "1",
+                "PYTHONPATH": os.pathsep.join(sys.path),
+            },
+            start_new_session=True,  # an interrupt from the keyboard is for us, and we let it finish
+        )
+        self.usable = True
+
+    def decode(self, data: bytes, path: str, size: int, sidecar: bytes | None) -> Decoded:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None and stdout is not None
+        try:
+            _send(stdin, (data, path, size, sidecar))
+            ready, _, _ = select.select([stdout], [], [], PATIENCE)
+            outcome = _receive(stdout) if ready else None
+        except (OSError, EOFError, pickle.UnpicklingError):
+            outcome = None
+        if isinstance(outcome, Decoded):
+            return outcome
+        if isinstance(outcome, UnreadablePhoto):
+            raise outcome
+        raise UnreadablePhoto(path, self._why_it_ended(ready=outcome is not None))
+
+    def end(self) -> int:
+        """Stop the process; returns how it ended."""
+        self.usable = False
+        if self._process.poll() is None:
+            for stream in (self._process.stdin, self._process.stdout):
+                if stream is not None:
+                    with contextlib.suppress(OSError):
+                        stream.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self._process.wait(0.5)
+            self._process.kill()
+        return self._process.wait()
+
+    def _why_it_ended(self, *, ready: bool) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1)
+        status = self._process.poll()
+        self.end()
+        if status is None or status == -_OVERTIME:
+            return f"its decoder worked for more than {SECONDS} seconds"
+        return "its decoder crashed"
+
+
+_OVERTIME = 24  # SIGXCPU
+
+
+def _send(stream: IO[bytes], value: object) -> None:
+    packed = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    stream.write(_LENGTH.pack(len(packed)))
+    stream.write(packed)
+    stream.flush()
+
+
+def _receive(stream: IO[bytes]) -> object:
+    head = stream.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        raise EOFError
+    (length,) = _LENGTH.unpack(head)
+    return pickle.loads(stream.read(length))
+
+
+def _serve() -> None:
+    """In the process: decode what comes in until nothing comes any more."""
+    source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is not an answer
+    first = True
+    while True:
+        try:
+            task: Any = _receive(source)
+        except EOFError:
+            return
+        if first:
+            _limit(resource.RLIMIT_DATA, _memory_taken() + MEMORY)
+            first = False
+        _limit(resource.RLIMIT_CPU, int(sum(os.times()[:2])) + 1 + SECONDS)
+        data, path, size, sidecar = task
+        outcome: Decoded | UnreadablePhoto
+        try:
+            outcome = decode(data, path, size, sidecar)
+        except UnreadablePhoto as error:
+            outcome = error
+        except MemoryError:
+            outcome = UnreadablePhoto(path, "not enough memory to decode it")
+        del task, data
+        _send(sink, outcome)
+
+
+def _limit(kind: int, value: int) -> None:
+    """Lower a limit of this process, where the system has it."""
+    _, hard = resource.getrlimit(kind)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(kind, (value, hard))
+
+
+def _memory_taken() -> int:
+    """Bytes of data that the process holds; a guess where the system does not tell."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as file:  # noqa: PTH123
+            return next(1024 * int(line.split()[1]) for line in file if line.startswith("VmData:"))
+    except (OSError, StopIteration):
+        return 1 << 29
+
+
+if __name__ == "__main__":
+    _serve()

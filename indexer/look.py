@@ -1,0 +1,146 @@
+"""Looks at one photo file, in a thread: read, recognise or decode, encode."""
+
+import threading
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.library import thumbnails
+from engine.library.records import Companion, FileStamp, KnownFile, NewPhoto
+from engine.library.region_map import RegionMap
+from engine.library.store import Store
+from engine.model.bundle import Bundle
+from engine.photo import PhotoFile, UnreadablePhoto, read_file
+from engine.photo.metadata import dated_by_file
+from indexer.decode import Decoded
+from indexer.isolation import Decoders
+
+
+class Encoder(Protocol):
+    """What looks at photos: `engine.model.encoder.RegionEncoder`, or a double of it; threads share it."""
+
+    @property
+    def bundle(self) -> Bundle:
+        """The model."""
+        ...
+
+    @property
+    def input_size(self) -> int:
+        """S, pixels a side of the square that a photo is squashed to."""
+        ...
+
+    def encode(self, pixels: NDArray[np.uint8]) -> list[tuple[RegionMap, NDArray[np.float16]]]:
+        """Upright pixels (B, S, S, 3) → a region map and class scores for each photo."""
+        ...
+
+
+@dataclass(frozen=True)
+class ToRead:
+    """A new or changed file, what belongs to it, and what the library knows of it."""
+
+    path: str
+    stamp: FileStamp
+    companions: tuple[Companion, ...]
+    known: KnownFile | None
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A file with a content that another thread has begun to look at."""
+
+    stamp: FileStamp
+    content_hash: bytes
+
+
+class Looker:
+    """What the threads of a run share. Each photo is encoded by itself, so its codes depend on nothing but its pixels,
+    and each thread keeps one core busy with decoding and encoding in turn, which leaves none of them idle.
+    """
+
+    def __init__(self, store: Store, encoder: Encoder) -> None:
+        self._store = store
+        self._encoder = encoder
+        self._decoders = Decoders()
+        self._begun: set[bytes] = set()  # contents that are not in the library yet
+        self._lock = threading.Lock()
+
+    def look(self, item: ToRead) -> NewPhoto | Copy | UnreadablePhoto:
+        """What there is at a path. A content that the library knows, or that is being looked at, is not decoded."""
+        try:
+            file = read_file(item.path)
+            sidecar = self._sidecar(item.companions)
+            known = self._store.known_content(file.content_hash)
+            if known is not None:
+                return self._recognised(known, file, item, sidecar)
+            with self._lock:
+                if file.content_hash in self._begun:
+                    return Copy(file.stamp, file.content_hash)
+                self._begun.add(file.content_hash)
+            return self._new(file, item, sidecar)
+        except UnreadablePhoto as error:
+            return error
+
+    def forget(self, content_hash: bytes) -> None:
+        """A content is in the library now, or failed."""
+        with self._lock:
+            self._begun.discard(content_hash)
+
+    def is_fresh(self, content_hash: bytes) -> bool:
+        """Whether a content is new in this run, so that no photo of the library can have had it before."""
+        with self._lock:
+            return content_hash in self._begun
+
+    def close(self) -> None:
+        """Let go of what decodes."""
+        self._decoders.close()
+
+    def _new(self, file: PhotoFile, item: ToRead, sidecar: bytes | None) -> NewPhoto:
+        try:
+            decoded = self._decode(file, sidecar)
+        except UnreadablePhoto:
+            self.forget(file.content_hash)
+            raise
+        ((region_map, class_scores),) = self._encoder.encode(decoded.pixels[None])
+        thumbnails.write(self._store.folder, file.content_hash, decoded.thumbnail)
+        return NewPhoto(
+            file.path,
+            file.stamp,
+            file.content_hash,
+            decoded.width,
+            decoded.height,
+            decoded.format,
+            dated_by_file(decoded.metadata, file.stamp),
+            region_map,
+            class_scores,
+            decoded.warning,
+            item.companions,
+        )
+
+    def _recognised(self, known: NewPhoto, file: PhotoFile, item: ToRead, sidecar: bytes | None) -> NewPhoto:
+        """The same content in this file; what it says of itself may have changed in a sidecar."""
+        photo = at(known, file.path, file.stamp, item.companions)
+        same_file = item.known is not None and item.known.content_hash == file.content_hash
+        if sidecar is None and not same_file:
+            return photo
+        return replace(photo, metadata=dated_by_file(self._decode(file, sidecar).metadata, file.stamp))
+
+    def _decode(self, file: PhotoFile, sidecar: bytes | None) -> Decoded:
+        return self._decoders.decode(file.data, file.path, self._encoder.input_size, sidecar)
+
+    def _sidecar(self, companions: tuple[Companion, ...]) -> bytes | None:
+        """The XMP that belongs to the photo; one that cannot be read is no reason to lose the photo."""
+        for one in companions:
+            if one.kind == "sidecar":
+                try:
+                    return read_file(one.path).data
+                except UnreadablePhoto:
+                    continue
+        return None
+
+
+def at(photo: NewPhoto, path: str, stamp: FileStamp, companions: tuple[Companion, ...]) -> NewPhoto:
+    """The same content in another file."""
+    metadata = dated_by_file(photo.metadata, stamp)
+    return replace(photo, path=path, stamp=stamp, metadata=metadata, companions=companions)
