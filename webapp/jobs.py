@@ -146,7 +146,7 @@ class Jobs:
             arguments += ["--model", settings.model]
         if job.retry_failed:
             arguments.append("--retry-failed")
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603  (our own command; folders come after --, and are no options)
             [*self.command, *arguments, "--", *job.folders],
             env={**os.environ, "UNSEEN_CACHE": str(settings.cache)},
             stdin=subprocess.DEVNULL,

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from flask import Flask, Response, abort, request
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-WILDCARD = frozenset({"0.0.0.0", "::"})
+WILDCARD = frozenset({"0.0.0.0", "::"})  # noqa: S104  (compared with, not bound to)
 
 HEADERS = {
     "Content-Security-Policy": (
