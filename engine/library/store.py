@@ -94,7 +94,7 @@ class Store(Database):
         with self.reading() as connection:
             for chunk in _chunks(sorted({int(i) for i in ids})):
                 rows += connection.execute(
-                    select(region_maps).where(region_maps.c.photo_id.in_(chunk)).order_by(region_maps.c.photo_id)
+                    select(*_CODES).where(region_maps.c.photo_id.in_(chunk)).order_by(region_maps.c.photo_id)
                 )
         return RegionMaps.of(
             [(row.photo_id, RegionMap.from_bytes(Grid(row.rows, row.cols), row.codes)) for row in rows]
@@ -324,6 +324,8 @@ def _photo(row: Row[Any]) -> Photo:
         row.missing_since,
     )
 
+
+_CODES = (region_maps.c.photo_id, region_maps.c.rows, region_maps.c.cols, region_maps.c.codes)
 
 _FILE = (
     photos.c.id,

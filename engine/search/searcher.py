@@ -150,6 +150,13 @@ class Searcher:
     def _learned(self) -> frozenset[str]:
         return frozenset(normalise(tag) for tag in self.bundle.tags)
 
+    @cached_property
+    def _regions(self) -> tuple[Array, Array]:
+        """Mean (D,) and covariance (D, D) of the codes of all regions of the background photos."""
+        codes = self.bundle.background.codes.astype(np.float32)
+        mean = codes.mean(axis=0)
+        return mean, (codes - mean).T @ (codes - mean) / len(codes)
+
     # Searching
 
     def search(
@@ -188,12 +195,13 @@ class Searcher:
             else:
                 page = paging.by_score(ranking, prepared.marks, top, offset, after, exact=exact)
             self.closely += page.closely
-            if self._still(prepared, page.ranked) or attempt == TRIES - 1:
+            maps = self.store.region_maps(page.ranked.ids.tolist())
+            if self._are(maps, prepared, page.ranked) or attempt == TRIES - 1:
                 break
             if self.store.generation() == corpus.generation:
                 self._distrusted = corpus.stamp
         confidence = prepared.scored.confidence(page.ranked.term_scores)
-        hits = self.hits(prepared, page.ranked.ids, page.ranked.scores, confidence, page.first)
+        hits = self.hits(prepared, page.ranked.ids, page.ranked.scores, confidence, page.first, maps)
         infos = self.term_infos(prepared)
         took = (time.perf_counter() - started) * 1000
         return Results(prepared.query, infos, hits, page.total, True, took, next=page.next)
@@ -216,9 +224,9 @@ class Searcher:
         queries = self.bundle.queries(aimed)
         curves = self.calibration.curves(self.bundle.reference(queries))
         scored = ScoredQuery(queries, np.array([term.weight for term in query.terms], np.float32), curves)
-        regions = region_scores(self.bundle.background.codes, queries)
-        deviation = np.maximum(regions.std(axis=0), 1e-6)
-        return Prepared(query, scored, vectors, regions.mean(axis=0), deviation, marks)
+        mean, covariance = self._regions
+        deviation = np.sqrt(np.maximum(np.einsum("qd,de,qe->q", queries, covariance, queries), 1e-12))
+        return Prepared(query, scored, vectors, queries @ mean, deviation.astype(np.float32), marks)
 
     def classes(self) -> tuple[VectorIndex, int] | None:
         """The index of class scores on disk and its generation, read again when an index run has replaced it."""
@@ -235,10 +243,20 @@ class Searcher:
         return np.array([dates.get(i, -np.inf) for i in ids.tolist()], np.float64)
 
     def hits(
-        self, prepared: Prepared, ids: NDArray[np.int64], scores: Array, confidence: Array, first: int
+        self,
+        prepared: Prepared,
+        ids: NDArray[np.int64],
+        scores: Array,
+        confidence: Array,
+        first: int,
+        maps: RegionMaps | None = None,
     ) -> list[Hit]:
-        """Hits for photos in this order, of which `first` came before; those that are gone are left out."""
-        photos, maps = self.store.photos(ids.tolist()), self.store.region_maps(ids.tolist())
+        """Hits for photos in this order, of which `first` came before; those that are gone are left out.
+
+        `maps` are their region maps, where they have been read already.
+        """
+        photos = self.store.photos(ids.tolist())
+        maps = maps or self.store.region_maps(ids.tolist())
         places = self._boxes(prepared, maps)
         return [
             Hit(
@@ -253,9 +271,8 @@ class Searcher:
             if photo_id in photos and photo_id in places
         ]
 
-    def _still(self, prepared: Prepared, ranked: Ranked) -> bool:
-        """Whether photos are there and score in the database what they were ranked by."""
-        maps = self.store.region_maps(ranked.ids.tolist())
+    def _are(self, maps: RegionMaps, prepared: Prepared, ranked: Ranked) -> bool:
+        """Whether photos have in the database the region maps that they were ranked by."""
         order = np.argsort(ranked.ids, kind="stable")
         if not np.array_equal(ranked.ids[order], maps.ids):
             return False
