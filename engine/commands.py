@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     "--min-confidence", type=click.FloatRange(0, 1), help="Leave out photos below this; the model has a default."
 )
 @click.option("--sort", type=click.Choice(["relevance", "date"]), default="relevance", show_default=True)
+@click.option("--exact", is_flag=True, help="Insist on a proven ranking and an exact total, whatever they cost.")
 @library_option
 @model_option
 @json_option
@@ -40,6 +41,7 @@ def search(
     top: int,
     min_confidence: float | None,
     sort: str,
+    exact: bool,
     library: Path | None,
     model: str | None,
     as_json: bool,
@@ -55,6 +57,7 @@ def search(
     if query is None and like is None:
         raise click.UsageError("Name a QUERY, or an image with --like.")
     searcher = _searcher(library, model)
+    searcher.frugal = True
     order: Sort = "date" if sort == "date" else "relevance"
     if like is not None:
         from engine.search.similar import search_like
@@ -62,7 +65,7 @@ def search(
         seen = _look_at(searcher, like)[1]
         results = search_like(searcher, seen, query or "", top=top, min_confidence=min_confidence, sort=order)
     else:
-        results = searcher.search(query or "", top=top, min_confidence=min_confidence, sort=order)
+        results = searcher.search(query or "", top=top, min_confidence=min_confidence, sort=order, exact=exact)
     if as_json:
         from engine.search.serialise import results_to_json
 

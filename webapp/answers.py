@@ -51,7 +51,12 @@ def urls() -> Urls:
 
 def next_page(top: int, cursor: int, total: int) -> str | None:
     """The address of the page after this one, or None."""
-    if not top or cursor + top >= total:
+    return following(cursor + top) if top and cursor + top < total else None
+
+
+def following(cursor: int | str | None) -> str | None:
+    """The address of the page after `cursor`, or None."""
+    if cursor is None:
         return None
-    arguments = {name: value for name, value in request.args.items() if value} | {"cursor": cursor + top}
+    arguments = {name: value for name, value in request.args.items() if value} | {"cursor": cursor}
     return f"{request.script_root}{request.path}?{urlencode(arguments)}"

@@ -18,7 +18,7 @@ from engine.search.serialise import (
 )
 from engine.search.similar import Similar, search_like, similar_photos, similar_regions
 from webapp import pictures, schemas
-from webapp.answers import Answer, answers, blueprint, content, next_page, urls
+from webapp.answers import Answer, answers, blueprint, content, following, next_page, urls
 from webapp.errors import NotInLibrary
 from webapp.library import current, photo_of, searcher
 from webapp.limits import costly
@@ -42,12 +42,14 @@ def search(query: schemas.SearchArguments) -> Answer:
     results = searcher().search(
         query.q,
         top=query.top,
-        offset=query.cursor,
+        offset=query.offset,
+        cursor=query.place,
         min_confidence=query.min_confidence,
         sort=query.sort,
         filters=query.filters(),
+        exact=query.exact,
     )
-    return results_to_json(results, urls(), _next_page(query, results.total))
+    return results_to_json(results, urls(), following(results.next))
 
 
 @api.post("/search", summary="Find photos by an image", responses=answers(schemas.ResultsOut, 400, 413, 415))
@@ -134,7 +136,7 @@ def like(arguments: schemas.ImageArguments, top: int) -> Results:
         class_scores,
         arguments.q,
         top=top,
-        offset=arguments.cursor,
+        offset=arguments.offset,
         min_confidence=arguments.min_confidence,
         sort=arguments.sort,
         filters=arguments.filters(),

@@ -54,7 +54,7 @@ def home() -> ResponseReturnValue:
     if not arguments.q.strip():
         return _browse(arguments)
     try:
-        results = _results(arguments, PAGE, arguments.cursor)
+        results = _results(arguments, PAGE, arguments.offset, arguments.place)
     except UnseenError as error:
         return _failed(arguments, error)
     shown = [Shown(hit.photo, hit.rank, hit) for hit in results.hits]
@@ -164,8 +164,8 @@ def helpers() -> dict[str, Any]:
 def _browse(arguments: SearchArguments) -> ResponseReturnValue:
     store, filters = searcher().store, arguments.filters()
     total = store.count(filters)
-    photos = store.page(filters=filters, newest_first=True, limit=PAGE, offset=arguments.cursor)
-    shown = [Shown(photo, arguments.cursor + place) for place, photo in enumerate(photos, start=1)]
+    photos = store.page(filters=filters, newest_first=True, limit=PAGE, offset=arguments.offset)
+    shown = [Shown(photo, arguments.offset + place) for place, photo in enumerate(photos, start=1)]
     return _search_page(arguments, shown=shown, total=total)
 
 
@@ -185,8 +185,9 @@ def _search_page(
     corrections: Sequence[tuple[str, str]] = (),
     like: str | None = None,
 ) -> str:
-    end = arguments.cursor + PAGE
-    more = url_for(".home", **_kept(arguments), cursor=end) if end < total else None
+    end = arguments.offset + PAGE
+    following = results.next if results else end if end < total else None
+    more = url_for(".home", **_kept(arguments), cursor=following) if following else None
     default_cut = searcher().bundle.spec.min_confidence
     return render_template(
         "search.html",
@@ -203,11 +204,12 @@ def _search_page(
     )
 
 
-def _results(arguments: SearchArguments, top: int, offset: int) -> Results:
+def _results(arguments: SearchArguments, top: int, offset: int, place: str | None = None) -> Results:
     return searcher().search(
         arguments.q,
         top=top,
         offset=offset,
+        cursor=place,
         min_confidence=arguments.min_confidence,
         sort=arguments.sort,
         filters=arguments.filters(),

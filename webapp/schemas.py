@@ -12,7 +12,7 @@ from engine.words.query import Filters, parse_time
 from webapp.errors import for_api
 from webapp.library import LARGEST
 
-NOT_TEXT = frozenset({"top", "cursor", "sort", "min_confidence", "rating", "size"})
+NOT_TEXT = frozenset({"top", "cursor", "sort", "min_confidence", "rating", "size", "exact"})
 Left = SkipJsonSchema[None]  # an argument that was left out
 Box = tuple[float, float, float, float]
 Region = Annotated[str, Field(pattern=r"^(\d{1,4},\d{1,4})?$")]
@@ -68,7 +68,7 @@ class Page(Arguments):
     cursor: int = Field(0, ge=0, le=LARGEST // 2, description="where to go on, taken from `next`")
 
 
-class Where(Page):
+class Filtered(Arguments):
     """Which photos, whatever they show."""
 
     folder: str | Left = optional("only photos in this folder or below it")
@@ -91,12 +91,33 @@ class Where(Page):
         return Filters(**given, after=self.after, before=self.before, rating=self.rating)
 
 
-class SearchArguments(Where):
+class Where(Filtered, Page):
+    """A page of some of the photos."""
+
+
+class SearchArguments(Filtered):
     """A query and the page of its hits."""
 
+    top: int = Field(50, ge=0, le=1_000_000, description="hits on a page; 0 is all of them")
+    cursor: str = Field(
+        "",
+        pattern=r"^(\d{1,18}|[\w-]{35})?$",
+        description="where to go on, taken from `next`; or how many to pass over",
+    )
+    exact: bool = Field(False, description="insist on a proven ranking and an exact total, whatever they cost")
     q: str = Field("", description='words, "a phrase", -without, word^2, and filters such as after:2024')
     sort: Literal["relevance", "date"] = Field("relevance", description="best first, or newest first")
     min_confidence: Share | Left = optional("cut-off; the model's own where not given")
+
+    @property
+    def offset(self) -> int:
+        """How many hits to pass over."""
+        return int(self.cursor) if self.cursor.isdecimal() else 0
+
+    @property
+    def place(self) -> str | None:
+        """The cursor, where it names a place among the hits."""
+        return None if not self.cursor or self.cursor.isdecimal() else self.cursor
 
 
 class ImageArguments(SearchArguments):
