@@ -1,6 +1,7 @@
 # unseen in a container: photos at /photos, read-only; the library and what can be made again at /data.
 #   docker build -t unseen .
 FROM python:3.12-slim AS build
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev
 WORKDIR /source
 COPY setup.py pyproject.toml README.md ./
 COPY engine engine

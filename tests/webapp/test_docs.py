@@ -16,7 +16,7 @@ SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", DOCS, re.MULTILINE | 
 EXAMPLES = {
     name: re.findall(r"^\$ (curl .+)\n((?:(?!\$ |```).*\n)*)", text, re.MULTILINE) for name, text in SECTIONS.items()
 }
-CHANGING = {"took_ms", "fingerprint", "schema_version", "updated_at", "disk", "thumbnail_url", "seconds"}
+CHANGING = {"took_ms", "fingerprint", "schema_version", "updated_at", "disk", "thumbnail_url", "seconds", "found"}
 CHANGING |= {"created_at", "given_at", "started_at", "ended_at", "failed_at", "added_at"}
 
 CURL = argparse.ArgumentParser()

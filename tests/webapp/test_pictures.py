@@ -43,7 +43,7 @@ def test_a_missing_thumbnail_is_put_back_into_the_library(one, tmp_path):
     first = client.get(f"{API}/{photo_id}/thumbnail?size=64")
     assert picture(first).size == (48, 64)
     (kept,) = (tmp_path / "library" / "thumbnails").rglob("*.jpg")
-    assert Image.open(kept).size == (384, 512)
+    assert Image.open(kept).size == (450, 600)
     assert thumbnails.thumbnail_path(tmp_path / "library", bytes.fromhex(kept.stem)) == kept
 
 
@@ -51,8 +51,8 @@ def test_the_thumbnail_stays_when_the_file_is_gone_and_larger_views_fall_back_to
     path, photo_id, client = one
     client.get(f"{API}/{photo_id}/thumbnail")
     path.unlink()
-    assert picture(client.get(f"{API}/{photo_id}/thumbnail")).size == (384, 512)
-    assert picture(client.get(f"{API}/{photo_id}/thumbnail?size=1024")).size == (384, 512)
+    assert picture(client.get(f"{API}/{photo_id}/thumbnail")).size == (450, 600)
+    assert picture(client.get(f"{API}/{photo_id}/thumbnail?size=1024")).size == (450, 600)
     response = client.get(f"{API}/{photo_id}/original")
     assert response.status_code == 410
     assert response.json["type"] == "urn:unseen:problem:file-gone"
