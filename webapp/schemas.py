@@ -1,6 +1,7 @@
 """What the API takes and gives; the OpenAPI document is made from these models."""
 
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from flask import request
@@ -42,11 +43,21 @@ def cell_of(region: str | None) -> tuple[int, int] | None:
 class Arguments(BaseModel):
     """Base of all arguments. A text that is left empty was not given, nor what else a form of a page leaves empty."""
 
+    @classmethod
+    def model_json_schema(cls, *args: Any, **named: Any) -> dict[str, Any]:
+        """As pydantic makes it, once: flask-openapi3 asks for it with every request."""
+        return super().model_json_schema(*args, **named) if args or named else _schema_of(cls)
+
     @model_validator(mode="before")
     @classmethod
     def _drop_empty(cls, values: dict[str, Any]) -> dict[str, Any]:
         kept = NOT_TEXT if for_api() else ()
         return {name: value for name, value in values.items() if value != "" or name in kept}
+
+
+@cache
+def _schema_of(arguments: type[Arguments]) -> dict[str, Any]:
+    return super(Arguments, arguments).model_json_schema()
 
 
 class Body(BaseModel):
