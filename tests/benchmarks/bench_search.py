@@ -1,0 +1,222 @@
+"""Searching synthetic libraries: latency of 100 different words, equal to brute force, beside peers and ceilings.
+
+UNSEEN_BENCH_SIZES names the numbers of photos (10000,100000; a million takes 25 GB and half an hour), and
+UNSEEN_BENCH_FOLDER a folder that keeps the libraries for the next time. LanceDB is a peer where it is installed.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+from string import ascii_lowercase
+
+import numpy as np
+
+from engine.errors import UnknownWord
+from engine.library import indexes
+from engine.library.lock import writer_lock
+from engine.library.region_map import region_scores
+from engine.model.bundle import Bundle, open_bundle
+from engine.search.searcher import Searcher
+from engine.search.serialise import results_to_json
+from engine.settings import load_settings
+from tests.benchmarks.synthetic import make
+
+WORDS = 100
+TOP = 50
+PEER_QUERIES = 5
+BRUTE_AT_ONCE = 2000  # photos
+LANCE_MOST = 10_000  # photos; it takes minutes for each 10,000 to be written
+
+
+def main() -> None:
+    sizes = [int(size) for size in os.environ.get("UNSEEN_BENCH_SIZES", "10000,100000").split(",")]
+    bundle = open_bundle("lite", load_settings().cache)
+    print(f"{os.cpu_count()} cores, memory read at {memory_speed():.0f} GB/s\n")
+    with tempfile.TemporaryDirectory() as temporary:
+        shelf = Path(os.environ.get("UNSEEN_BENCH_FOLDER", temporary))
+        for size in sizes:
+            measure(shelf / str(size), bundle, size)
+
+
+def measure(folder: Path, bundle: Bundle, size: int) -> None:
+    """Print a table for one library."""
+    with make(folder, bundle, size) as store:
+        started = time.perf_counter()
+        with writer_lock(folder):
+            indexes.refresh(store, rebuild=True)
+        row(f"{size:,} photos: index made", time.perf_counter() - started, "s")
+        searcher = Searcher(store, bundle)
+        words = list(different_words(bundle))
+        searcher.search(words[0], top=TOP)
+        times, found = [], []
+        for word in words:
+            started = time.perf_counter()
+            results = searcher.search(word, top=TOP)
+            json.dumps(results_to_json(results))
+            times.append(time.perf_counter() - started)
+            found.append(results)
+        row("one word, from text to JSON, p50", 1e3 * np.percentile(times, 50), "ms")
+        row("p99", 1e3 * np.percentile(times, 99), "ms")
+        for name, work in {
+            "two words and one excluded": lambda i: searcher.search(f"{words[i]} {words[-i - 1]} -dog"),
+            "1 % of the photos, by camera and year": lambda i: searcher.search(f"{words[i]} {FILTER}"),
+            "newest first": lambda i: searcher.search(words[i], sort="date"),
+            "with an exact total": lambda i: searcher.search(words[i], exact=True),
+        }.items():
+            row(f"{name}, p50", median(work, 20), "ms")
+        truth = brute_force(searcher, words)
+        same = [agrees(results, scores, searcher) for results, scores in zip(found, truth, strict=True)]
+        row("words whose ranking is brute force's", sum(same), f"of {len(words)}")
+        row("of them proven (exact)", sum(results.exact for results in found), "")
+        peers(searcher, words)
+    wall, resident = cold(folder)
+    row("cold `unseen search`", wall, "s")
+    row("resident", resident, "MB")
+    print()
+
+
+FILTER = "camera:canon after:2004 before:2005"
+
+
+def different_words(bundle: Bundle) -> Iterator[str]:
+    """Half of them labels, half words that no training knew."""
+    rng = np.random.default_rng(0)
+    labels = [f'"{bundle.labels[i]}"' for i in rng.choice(len(bundle.labels), WORDS // 2, replace=False)]
+    yield from labels
+    vocabulary = [word for letter in ascii_lowercase for word in bundle.words.completions(letter, 2000)]
+    left = WORDS - len(labels)
+    for i in rng.permutation(len(vocabulary)):
+        try:
+            bundle.words.vector(vocabulary[i])
+        except UnknownWord:
+            continue
+        yield f'"{vocabulary[i]}"'
+        left -= 1
+        if not left:
+            return
+
+
+def brute_force(searcher: Searcher, words: list[str]) -> np.ndarray:
+    """Scores (words, photos) by definition, with matrix products over all codes."""
+    queries = np.concatenate([searcher.prepare(word).scored.queries for word in words])
+    k = searcher.bundle.top_k
+    scores = []
+    for segment in searcher.corpus().index.segments:
+        for start in range(0, len(segment), BRUTE_AT_ONCE):
+            codes = segment.planes.codes(slice(start, start + BRUTE_AT_ONCE))
+            regions = region_scores(codes.reshape(-1, codes.shape[2]), queries).reshape(*codes.shape[:2], -1)
+            scores.append(np.partition(regions, -k, axis=1)[:, -k:].mean(axis=1))
+    return np.concatenate(scores).T
+
+
+def agrees(results, scores: np.ndarray, searcher: Searcher) -> bool:
+    """Whether hits are the best photos in order, but for ones whose scores single precision cannot tell apart."""
+    ids = searcher.corpus().ids
+    best = np.sort(scores)[::-1][: len(results.hits)]
+    mine = [scores[np.flatnonzero(ids == hit.photo.id)[0]] for hit in results.hits]
+    return len(results.hits) > 0 and np.allclose(mine, best, rtol=1e-5, atol=1e-5)
+
+
+def peers(searcher: Searcher, words: list[str]) -> None:
+    """Other ways to the same photos, one word at a time."""
+    segments = searcher.corpus().index.segments
+    count = sum(len(segment) for segment in segments)
+    if count > 200_000:
+        return
+    codes = np.concatenate([segment.planes.codes() for segment in segments])
+    queries = [searcher.prepare(word).scored.queries for word in words[:PEER_QUERIES]]
+    flat, k = codes.reshape(-1, codes.shape[2]), searcher.bundle.top_k
+
+    def by_numpy(i: int) -> None:
+        for start in range(0, count, BRUTE_AT_ONCE):
+            part = codes[start : start + BRUTE_AT_ONCE]
+            regions = region_scores(part.reshape(-1, part.shape[2]), queries[i]).reshape(*part.shape[:2])
+            np.partition(regions, -k, axis=1)[:, -k:].mean(axis=1)
+
+    row("peer: NumPy, all regions", median(by_numpy), "ms")
+    import faiss
+
+    index = faiss.IndexScalarQuantizer(
+        flat.shape[1], faiss.ScalarQuantizer.QT_8bit_direct_signed, faiss.METRIC_INNER_PRODUCT
+    )
+    for start in range(0, len(flat), 1_000_000):
+        index.add(flat[start : start + 1_000_000].astype(np.float32))
+    faiss.omp_set_num_threads(os.cpu_count() or 1)
+    row("peer: FAISS flat in 8 bit, 1,000 best regions", median(lambda i: index.search(queries[i], 1000)), "ms")
+    if find_spec("lancedb") and count <= LANCE_MOST:
+        row("peer: LanceDB multivector, best region", median(lance(codes, queries)), "ms")
+
+
+def lance(codes: np.ndarray, queries: list[np.ndarray]) -> Callable[[int], object]:
+    """A search of LanceDB over the same region maps as multivectors (which it can only compare by cosine)."""
+    import lancedb
+    import pyarrow as pa
+
+    folder = tempfile.mkdtemp()
+    kind = pa.list_(pa.list_(pa.float16(), codes.shape[2]))
+    vectors = pa.array([list(photo.astype(np.float16)) for photo in codes], kind)
+    table = lancedb.connect(folder).create_table("photos", pa.table({"vector": vectors}))
+    return lambda i: table.search(queries[i].astype(np.float16)).distance_type("cosine").limit(TOP).to_arrow()
+
+
+def median(work: Callable[[int], object], rounds: int = PEER_QUERIES) -> float:
+    """Milliseconds."""
+    times = []
+    for i in range(rounds):
+        started = time.perf_counter()
+        work(i)
+        times.append(time.perf_counter() - started)
+    return 1e3 * float(np.median(times))
+
+
+COLD = """
+import atexit, sys
+from pathlib import Path
+from engine.cli import main
+
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    print(next(line.split()[1] for line in lines if line.startswith("VmHWM")), file=sys.stderr)
+
+atexit.register(peak)
+main()
+"""
+
+
+def cold(folder: Path) -> tuple[float, float]:
+    """Seconds and megabytes of a process that searches once; its files are in the system's cache."""
+    command = [sys.executable, "-c", COLD, "search", "lighthouse", "--library", str(folder)]
+    times, resident = [], []
+    for _ in range(3):
+        started = time.perf_counter()
+        result = subprocess.run(command, check=True, capture_output=True, text=True)
+        times.append(time.perf_counter() - started)
+        resident.append(int(result.stderr.split()[-1]) / 1024)
+    return min(times), max(resident)
+
+
+def memory_speed() -> float:
+    """GB/s that all cores read together."""
+    cores, block = os.cpu_count() or 1, np.ones(40_000_000)
+    with ThreadPoolExecutor(cores) as pool:
+        best = np.inf
+        for _ in range(5):
+            started = time.perf_counter()
+            list(pool.map(np.sum, np.array_split(block, cores)))
+            best = min(best, time.perf_counter() - started)
+    return block.nbytes / best / 1e9
+
+
+def row(name: str, value: float, unit: str) -> None:
+    print(f"{name:48} {value:9.2f} {unit}" if isinstance(value, float) else f"{name:48} {value:9} {unit}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
