@@ -104,6 +104,28 @@ def parse(text: str, is_compound: Callable[[str], bool] = lambda _: False, *, be
     return Query(text, tuple(terms), _filters(filters))
 
 
+def filters_in(text: str) -> list[tuple[str, str, str]]:
+    """Each filter of a query: its name, what it asks for, and the query without it."""
+    return [
+        (item["filter"], typed.strip(), " ".join(f"{text[: item.start()]} {text[item.end() :]}".split()))
+        for item in _ITEM.finditer(text)
+        if item["filter"] and (typed := item["plain"] if item["quoted"] is None else item["quoted"]).strip()
+    ]
+
+
+def with_filter(text: str, name: str, value: str | None) -> str:
+    """The query with this filter in place of any other of its name; without one for None.
+
+    A value holds no quote: the language has no way to write it.
+    """
+    while others := [rest for found, _, rest in filters_in(text) if found == name]:
+        text = others[0]
+    if value is None:
+        return text
+    written = value if value.replace("-", "").isalnum() else f'"{value}"'
+    return f"{text} {name}:{written}".strip()
+
+
 def _join_compounds(words: list[str], is_compound: Callable[[str], bool]) -> list[str]:
     """The longest known compound at each place, from the left."""
     joined = []

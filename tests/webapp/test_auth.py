@@ -88,7 +88,7 @@ def test_a_wrong_token_opens_nothing(client, header):
 def test_only_the_liveness_and_the_login_page_are_open(client):
     assert client.get(f"{API}/healthz").status_code == 200
     assert client.get("/login").status_code == 200
-    assert client.get("/static/app.css").status_code == 200
+    assert client.get("/static/base.css").status_code == 200
     for path in ("/", "/library", "/photo/1", "/api/docs"):
         response = client.get(path)
         assert response.status_code == 302 or response.status_code == 401, path

@@ -71,15 +71,15 @@ def test_each_place_is_kept_before_its_photo_is_loaded(client, ids):
     for image in page.all("img"):
         assert int(image["width"]) > 0
         assert int(image["height"]) > 0
-    style = (STATIC / "app.css").read_text()
-    shapes = {item["class"] for item in page.all("li")}
+    style = (STATIC / "grid.css").read_text()
+    shapes = {item["class"] for item in page.all("li") if "data-id" in item}
     assert {"a50", "a75", "a135"} <= shapes  # 48 × 96, 48 × 64, 64 × 48
     for shape in shapes:
         assert f".{shape}{{" in style
 
 
 def test_the_link_to_more_photos_needs_no_script(client, monkeypatch):
-    monkeypatch.setattr("webapp.pages.PAGE", 3)
+    monkeypatch.setattr("webapp.pages.search.PAGE", 3)
     seen, address = [], "/?q=red&min_confidence=0"
     while address:
         page = visit(client, address)
@@ -185,7 +185,10 @@ def test_an_address_that_cannot_be_read_is_said_in_words(client, path):
         ("/photo/" + "9" * 30, 404),
         ("/photo/1?region=9,9", 400),
         ("/nothing", 404),
-        ("/?q=red&after=someday", 400),
+        ("/?q=red+after:someday", 400),
+        ("/map?lat=91", 422),
+        ("/map?lat=north", 422),
+        ("/photos.csv?q=gren", 422),
     ],
 )
 def test_errors_are_pages_for_people(client, path, status):
@@ -255,8 +258,28 @@ def test_pages_hold_neither_inline_code_nor_anything_from_elsewhere(client, ids)
         assert not re.search(r"https?://(?!www\.w3\.org)", file.read_text()), file
 
 
-def test_the_page_is_light():
-    assert sum(file.stat().st_size for file in STATIC.iterdir()) < 48_000
+def weight(client, path):
+    """Bytes of a page with its styles and scripts, not compressed and without pictures."""
+    waiting, seen, total = [path], set(), 0
+    while waiting:
+        address = waiting.pop()
+        if address in seen:
+            continue
+        seen.add(address)
+        body = client.get(address).text
+        total += len(body.encode())
+        if address == path:
+            elements = Page(client.get(path)).elements
+            waiting += [found["href"] for tag, found in elements if tag == "link" and found.get("rel") == "stylesheet"]
+            waiting += [found["src"] for tag, found in elements if tag == "script"]
+        elif address.endswith(".js"):
+            waiting += [f"/static/{name}" for name in re.findall(r'from "\./(.+?)"', body)]
+    return total
+
+
+@pytest.mark.parametrize("path", ["/", "/?q=red&min_confidence=0", "/photo/1?q=red", "/explore", "/map", "/library"])
+def test_a_page_is_light_before_its_photos(client, path):
+    assert 20_000 < weight(client, path) < 100_000
 
 
 def test_importing_the_page_does_not_import_torch():

@@ -1,14 +1,22 @@
-// Draws heat over a photo: colours of equal perceptual steps (viridis), transparent where there is nothing.
+// Draws heat over a photo: colours of equal perceptual steps (viridis) for one term, a colour of its own for each of
+// several (Okabe and Ito's, told apart by every kind of colour vision), transparent where there is nothing.
 
-const ANCHORS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
+const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
+export const TERMS = [[230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66], [213, 94, 0], [204, 121, 167]];
 const STRONGEST = 0.75; // opacity of the hottest region
-const COLOURS = Uint8ClampedArray.from({ length: 256 * 4 }, (_, i) => {
-  const heat = Math.floor(i / 4) / 255;
-  if (i % 4 === 3) return 255 * STRONGEST * Math.sqrt(heat);
-  const place = heat * (ANCHORS.length - 1);
-  const low = Math.min(Math.floor(place), ANCHORS.length - 2);
-  return ANCHORS[low][i % 4] + (place - low) * (ANCHORS[low + 1][i % 4] - ANCHORS[low][i % 4]);
-});
+const LONGEST = 480; // pixels of the longest side
+
+const ramp = (anchors) =>
+  Uint8ClampedArray.from({ length: 256 * 4 }, (_, i) => {
+    const heat = Math.floor(i / 4) / 255;
+    if (i % 4 === 3) return 255 * STRONGEST * Math.sqrt(heat);
+    if (anchors.length === 1) return anchors[0][i % 4];
+    const place = heat * (anchors.length - 1);
+    const low = Math.min(Math.floor(place), anchors.length - 2);
+    return anchors[low][i % 4] + (place - low) * (anchors[low + 1][i % 4] - anchors[low][i % 4]);
+  });
+const ALONE = ramp(VIRIDIS);
+const AMONG = TERMS.map((colour) => ramp([colour]));
 
 // Catmull-Rom weights of the four neighbours of a point `t` between the middle two.
 const weights = (t) => [
@@ -33,8 +41,10 @@ export function hottest(maps) {
   return maps[0].map((row, r) => row.map((_, c) => Math.max(...maps.map((heat) => heat[r][c]))));
 }
 
-export function draw(canvas, heat, width, height) {
-  const scale = 480 / Math.max(width, height);
+// `term` is the place of the term among several; null for heat that stands alone.
+export function draw(canvas, heat, width, height, term = null) {
+  const colours = term === null ? ALONE : AMONG[term % AMONG.length];
+  const scale = LONGEST / Math.max(width, height);
   canvas.width = Math.max(1, Math.round(width * scale));
   canvas.height = Math.max(1, Math.round(height * scale));
   const context = canvas.getContext("2d");
@@ -47,7 +57,7 @@ export function draw(canvas, heat, width, height) {
     for (let x = 0; x < canvas.width; x++, at += 4) {
       const value = a[x] * w[0] + b[x] * w[1] + c[x] * w[2] + d[x] * w[3];
       const colour = 4 * Math.round(255 * Math.min(Math.max(value, 0), 1));
-      for (let k = 0; k < 4; k++) picture.data[at + k] = COLOURS[colour + k];
+      for (let k = 0; k < 4; k++) picture.data[at + k] = colours[colour + k];
     }
   }
   context.putImageData(picture, 0, 0);

@@ -4,12 +4,13 @@ export const box = document.querySelector("input[type=search]");
 
 export function onKeys(actions) {
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    const typing = event.target.closest("input, select, textarea");
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+    const typing = event.target.closest("input:not([type=range]), select, textarea");
     if (typing) {
       if (event.key === "Escape") typing.blur();
       return;
     }
+    if (event.target.matches("[type=range]") && event.key.startsWith("Arrow")) return;
     if (event.key === "/") {
       box.focus();
       box.select();

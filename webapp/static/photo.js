@@ -1,92 +1,121 @@
-// The photo view: heat on a canvas over the photo, a layer for each term, keys.
+// The photo view: heat on canvases over the photo, a layer for each term, regions, thumbs, keys.
 
-import { draw, hottest } from "./heatmap.js";
+import { draw } from "./heatmap.js";
 import { box, onKeys } from "./keys.js";
+import { markForm, undo } from "./marks.js";
+import { choose, clicked, key, regionUrl } from "./region.js";
 import { suggest } from "./suggest.js";
 import { formUrl, swap } from "./swap.js";
 
-const stage = document.getElementById("stage");
 const form = document.getElementById("search");
+let hidden = false;
+let strength = 1;
 
 function paint() {
   const layers = document.getElementById("layers");
   layers.querySelectorAll("canvas").forEach((canvas) => canvas.remove());
   if (!layers.dataset.heatmap) return;
-  const { terms } = JSON.parse(layers.dataset.heatmap);
+  const terms = JSON.parse(layers.dataset.heatmap).terms.filter((term) => term.weight > 0);
   const off = new Set([...document.querySelectorAll(".toggle[aria-pressed=false]")].map((button) => +button.dataset.term));
-  const shown = terms.filter((term, i) => term.weight > 0 && !off.has(i)).map((term) => term.heat);
-  layers.querySelectorAll("g[data-term]").forEach((box) => box.toggleAttribute("data-off", off.has(+box.dataset.term)));
-  if (!shown.length) return;
-  const canvas = document.createElement("canvas");
-  layers.prepend(canvas);
-  draw(canvas, hottest(shown), layers.dataset.width, layers.dataset.height);
+  layers.querySelectorAll("g[data-term]").forEach((frame) => frame.toggleAttribute("data-off", off.has(+frame.dataset.term)));
+  terms.forEach(({ heat }, i) => {
+    if (off.has(i)) return;
+    const canvas = document.createElement("canvas");
+    canvas.style.opacity = strength;
+    layers.prepend(canvas);
+    draw(canvas, heat, layers.dataset.width, layers.dataset.height, terms.length > 1 ? i : null);
+  });
 }
 
 function start() {
   document.querySelectorAll("[data-script]").forEach((part) => (part.hidden = false));
+  document.getElementById("stage").classList.toggle("off", hidden);
+  const slider = document.getElementById("strength");
+  if (slider) slider.value = strength;
+  form.action = location.pathname;
   paint();
+  const following = document.querySelector(".following"); // is fetched while this one is looked at
+  if (following) new Image().src = following.dataset.picture;
 }
 
 function hide() {
-  stage.classList.toggle("off");
+  hidden = !hidden;
+  document.getElementById("stage").classList.toggle("off", hidden);
   return true;
 }
 
-async function go(url) {
+async function go(url, remember = "push") {
+  if (!(await swap(url.href, { remember }))) return;
   box.value = url.searchParams.get("q") ?? "";
-  await swap(url.href);
-  if (url.hash) document.querySelector(url.hash)?.scrollIntoView({ behavior: "smooth" });
+  if (!url.hash) return;
+  const part = document.querySelector(url.hash);
+  part?.scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+  document.getElementById("similar-title")?.focus({ preventScroll: true });
 }
 
-// The page of photos like the region that was clicked: the photo is shown whole, in the middle of its place.
-function regionUrl({ target, offsetX, offsetY }) {
-  const { width, height, rows, cols } = document.getElementById("layers").dataset;
-  const scale = Math.min(target.clientWidth / width, target.clientHeight / height);
-  const across = (offsetX - (target.clientWidth - width * scale) / 2) / (width * scale);
-  const down = (offsetY - (target.clientHeight - height * scale) / 2) / (height * scale);
-  const cell = (share, count) => Math.min(Math.max(Math.floor(share * count), 0), count - 1);
-  const url = new URL(location.href);
-  url.searchParams.set("region", `${cell(down, rows)},${cell(across, cols)}`);
-  url.hash = "similar";
-  return url;
-}
-
-const follow = (selector) => () => {
+// Turning to another photo takes this one's place in the history, so that back leads to the grid.
+const turn = (selector) => () => {
   const link = document.querySelector(selector);
-  link?.click();
+  if (link) go(new URL(link.href), "replace");
   return Boolean(link);
 };
 
+function back() {
+  if (history.state?.fromGrid) history.back(); // to where it was scrolled to
+  else document.getElementById("back").click();
+  return true;
+}
+
 document.addEventListener("click", (event) => {
+  const plain = !event.ctrlKey && !event.metaKey && !event.shiftKey;
   const toggle = event.target.closest(".toggle");
   if (toggle) {
     toggle.setAttribute("aria-pressed", String(toggle.getAttribute("aria-pressed") !== "true"));
     paint();
   }
   if (event.target.closest("#hide")) hide();
-  const link = event.target.closest("a[data-swap], #legend .chips a");
-  if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+  if (event.target.closest("#pick")) choose();
+  if (event.target.matches(".photo")) go(regionUrl(clicked(event)));
+  const link = event.target.closest("a[data-swap], #legend .chips a, a.turn");
+  if (link && plain) {
     event.preventDefault();
-    go(new URL(link.href));
+    go(new URL(link.href), link.matches(".turn") ? "replace" : "push");
   }
-  if (event.target.matches(".photo")) go(regionUrl(event));
+});
+document.addEventListener("input", ({ target }) => {
+  if (target.id !== "strength") return;
+  strength = +target.value;
+  paint();
 });
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   swap(formUrl(form));
 });
+document.addEventListener("submit", (event) => {
+  if (!event.target.matches(".marks")) return;
+  event.preventDefault();
+  markForm(event.target, event.submitter.value);
+});
 addEventListener("popstate", () => location.reload());
 document.addEventListener("swapped", start);
+document.addEventListener("keydown", (event) => {
+  if (event.target.closest("input, select, button, a") && event.key === "Enter") return;
+  if (key(event.key, (cell) => go(regionUrl(cell)))) event.preventDefault();
+});
+
+// A grid says that it is the page before this one.
+if (sessionStorage.getItem("fromGrid") === location.pathname) history.replaceState({ fromGrid: true }, "");
+sessionStorage.removeItem("fromGrid");
 
 suggest(box);
 onKeys({
   h: hide,
-  ArrowLeft: follow(".previous"),
-  ArrowRight: follow(".following"),
-  Escape: follow("#back"),
+  r: choose,
+  "+": () => markForm(document.querySelector(".marks"), "match"),
+  "-": () => markForm(document.querySelector(".marks"), "none"),
+  u: undo,
+  ArrowLeft: turn(".previous"),
+  ArrowRight: turn(".following"),
+  Escape: back,
 });
 start();
-
-// The next photo is fetched while this one is looked at.
-const following = document.querySelector(".following");
-if (following) addEventListener("load", () => (new Image().src = following.dataset.picture));

@@ -1,137 +1,94 @@
-// The search page: suggestions, keys, more photos while scrolling, controls that answer at once, heat on every photo.
+// The search page: results while typing, suggestions, keys, more photos while scrolling, controls that answer at once.
 
-import { draw, hottest } from "./heatmap.js";
+import { over } from "./dialog.js";
+import { start } from "./endless.js";
+import { toggle, watch } from "./heat.js";
+import { onImage } from "./image.js";
 import { box, onKeys } from "./keys.js";
+import { mark, undo } from "./marks.js";
+import { current, move, moveRow } from "./move.js";
 import { suggest } from "./suggest.js";
-import { fetchPage, formUrl, swap } from "./swap.js";
+import { formUrl, swap } from "./swap.js";
+
+const PAUSE = 450; // milliseconds without a key before what is typed is looked for
 
 const form = document.getElementById("search");
-const photos = () => [...document.querySelectorAll(".grid a")];
-let heated = false;
+let image = null; // words typed later are asked for beside it, until the page is left
+let timer = 0;
+let typed = false; // whether this place in the history is one of a query that is being typed
 
-suggest(box);
-document.querySelectorAll("[data-script]").forEach((part) => (part.hidden = false));
+async function ask(given = image) {
+  clearTimeout(timer);
+  image = given;
+  if (!image) {
+    const remember = typed ? "replace" : "push";
+    typed = false;
+    if (await swap(formUrl(form), { remember })) scrollTo(0, 0);
+    return;
+  }
+  const body = new FormData(form);
+  for (const name of ["min_confidence", "sort"]) body.delete(name); // they were of words alone
+  body.set("image", image);
+  await swap(form.action, { remember: "no", body });
+}
+
+async function askWhileTyping() {
+  if (image || box.value.trim().length < 3) return;
+  const url = formUrl(form);
+  if (url === location.pathname + location.search) return;
+  if (await swap(url, { remember: typed ? "replace" : "push", onlyGood: true })) {
+    typed = true;
+    scrollTo(0, 0);
+  }
+}
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   ask();
 });
-
-// An image as the query: chosen, dropped or pasted. Words typed later are asked for beside it, until the page is left.
-let image = null;
-
-function ask(given = image) {
-  if (!(image = given)) return swap(formUrl(form));
-  const body = new FormData(form);
-  for (const name of ["min_confidence", "sort"]) body.delete(name); // they were of words alone
-  body.set("image", image);
-  return swap(form.action, { remember: "no", body });
-}
-document.querySelector(".pick input").addEventListener("change", ({ target }) => ask(target.files[0]));
-document.addEventListener("paste", ({ clipboardData: { files } }) => files.length && ask(files[0]));
-document.addEventListener("dragover", (event) => {
-  event.preventDefault();
-  document.body.classList.add("dropping");
+box.addEventListener("input", () => {
+  clearTimeout(timer);
+  timer = setTimeout(askWhileTyping, PAUSE);
 });
-for (const name of ["dragleave", "drop"]) document.addEventListener(name, () => document.body.classList.remove("dropping"));
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  const { files } = event.dataTransfer;
-  if (files.length) ask(files[0]);
-});
+onImage(ask);
 document.addEventListener("input", ({ target }) => {
   if (target.type === "range") target.closest("label").querySelector("output").value = `${Math.round(100 * target.value)}\u202f%`;
 });
 document.addEventListener("change", ({ target }) => {
   if (target.name === "min_confidence" || target.name === "sort") swap(formUrl(form), { remember: "replace" });
 });
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("#filters-link");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  over(link.href, "filters");
+});
+document.addEventListener("click", ({ target }) => {
+  const photo = target.closest(".grid a");
+  if (photo) sessionStorage.setItem("fromGrid", photo.pathname);
+});
 addEventListener("popstate", async () => {
   image = null;
+  typed = false;
   await swap(location.href, { remember: "no" });
   box.value = new URLSearchParams(location.search).get("q") ?? "";
 });
 
-// More photos: the page that the link names is fetched when it comes near, and its photos move here.
-const nearEnd = new IntersectionObserver(
-  async ([entry]) => {
-    if (!entry.isIntersecting) return;
-    const link = entry.target;
-    nearEnd.unobserve(link);
-    const page = await fetchPage(link.querySelector("a").href).catch(() => null);
-    if (!page || !link.isConnected) return;
-    document.querySelector(".grid").append(...page.querySelectorAll(".grid > li"));
-    const following = page.querySelector(".more");
-    if (following) link.replaceWith(following);
-    else link.remove();
-    watch();
-  },
-  { rootMargin: "1200px" },
-);
-
-// Heat: fetched for a photo when it is in sight.
-const inSight = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) {
-    if (!isIntersecting || !heated || target.querySelector("canvas")) continue;
-    const canvas = document.createElement("canvas");
-    const image = target.querySelector("img");
-    image.after(canvas);
-    fetch(target.dataset.heatmap)
-      .then((answer) => answer.json())
-      .then(({ terms }) => {
-        const wanted = terms.filter((term) => term.weight > 0).map((term) => term.heat);
-        draw(canvas, hottest(wanted), image.getAttribute("width"), image.getAttribute("height"));
-      })
-      .catch(() => canvas.remove());
-  }
-});
-
-function watch() {
-  document.querySelectorAll(".more").forEach((link) => nearEnd.observe(link));
-  if (heated) photos().filter((photo) => photo.dataset.heatmap).forEach((photo) => inSight.observe(photo));
-}
-
-function toggleHeat() {
-  heated = !heated;
-  inSight.disconnect();
-  document.querySelectorAll(".grid canvas").forEach((canvas) => canvas.remove());
-  watch();
-  return true;
-}
-
-function move(step) {
-  const all = photos();
-  const at = all.indexOf(document.activeElement);
-  const next = all[at < 0 ? 0 : at + step];
-  next?.focus();
-  next?.scrollIntoView({ block: "nearest" });
-  return Boolean(next);
-}
-
-// The photo above or below: of the nearest row in that direction, the one whose middle is closest.
-function moveRow(direction) {
-  const at = document.activeElement?.closest(".grid a");
-  if (!at) return move(0);
-  const middle = ({ left, right }) => (left + right) / 2;
-  const here = at.getBoundingClientRect();
-  const beyond = photos()
-    .map((photo) => [photo, photo.getBoundingClientRect()])
-    .filter(([, there]) => direction * (there.top - here.top) > 1);
-  if (!beyond.length) return false;
-  const edge = direction * Math.min(...beyond.map(([, there]) => direction * there.top));
-  const row = beyond.filter(([, there]) => Math.abs(there.top - edge) < 1);
-  const distance = ([, there]) => Math.abs(middle(there) - middle(here));
-  const [[nearest]] = row.sort((a, b) => distance(a) - distance(b));
-  nearest.focus();
-  nearest.scrollIntoView({ block: "nearest" });
-  return true;
-}
-
+suggest(box);
 onKeys({
   ArrowRight: () => move(1),
   ArrowLeft: () => move(-1),
   ArrowDown: () => moveRow(1),
   ArrowUp: () => moveRow(-1),
-  h: toggleHeat,
+  h: toggle,
+  "+": () => mark(current(), true),
+  "-": () => mark(current(), false),
+  u: undo,
 });
-document.addEventListener("swapped", watch);
+document.addEventListener("swapped", () => {
+  watch();
+  start();
+});
+document.addEventListener("appended", watch);
 watch();
+start();

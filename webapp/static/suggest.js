@@ -1,5 +1,7 @@
 // Completes the last word typed into the search box (WAI-ARIA combobox with a list).
 
+import { text } from "./texts.js";
+
 const WAIT = 60; // milliseconds
 
 export function suggest(input) {
@@ -7,7 +9,7 @@ export function suggest(input) {
   list.className = "suggestions";
   list.id = "suggestions";
   list.setAttribute("role", "listbox");
-  list.setAttribute("aria-label", "Suggestions");
+  list.setAttribute("aria-label", text("suggestions"));
   list.hidden = true;
   input.parentElement.append(list);
   input.setAttribute("role", "combobox");

@@ -1,0 +1,90 @@
+"""What the library holds: tags, months, folders, cameras, and photos at random."""
+
+import math
+import random
+
+import numpy as np
+from flask import redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+
+from engine.library.overview import Bounds, Overview
+from engine.search.searcher import Searcher
+from engine.search.serialise import readable
+from webapp.library import current, searcher
+from webapp.pages.filters import tree
+from webapp.pages.grid import Shown, found
+from webapp.pages.helpers import quoted
+
+CLOUD = 120  # tags
+RANDOM = 18  # photos
+FOLDERS = 200
+BEST = 60  # photos of a tag
+BESIDE = 12  # tags beside it
+
+
+def explore() -> str:
+    """All of it on one page."""
+    library = searcher()
+    overview = Overview(library.store)
+    counts = current().tag_counts.of(library)
+    ids = library.store.photo_ids()
+    picked = random.sample(range(len(ids)), min(RANDOM, len(ids)))
+    photos = library.store.photos([int(ids[i]) for i in picked])
+    _, placed = overview.places(Bounds(), 1)
+    return render_template(
+        "explore.html",
+        cloud=_cloud(counts[:CLOUD]),
+        tags=len(counts),
+        chance=[Shown(photos[int(ids[i])], None) for i in picked if int(ids[i]) in photos],
+        years=_years(overview.months()),
+        folders=[(readable(folder.path), depth, folder.photos_below) for folder, depth in tree(overview.folders())][
+            :FOLDERS
+        ],
+        cameras=overview.cameras(),
+        placed=placed,
+    )
+
+
+def tag(tag: str) -> ResponseReturnValue:
+    """One tag: the photos that show it best, and what is near it. What is no tag is searched for."""
+    library = searcher()
+    counts = dict(current().tag_counts.of(library))
+    if tag not in library.bundle.labels:
+        return redirect(url_for("pages.home", q=quoted(tag)))
+    results = library.search(f'"{tag}"', top=BEST)
+    vector = library.bundle.words.vector(tag)
+    near = [other for other in library.bundle.nearest_tags(vector, BESIDE + 1) if other != tag][:BESIDE]
+    return render_template(
+        "tag.html",
+        tag=tag,
+        count=counts.get(tag, 0),
+        near=near,
+        beside=_beside(library, tag, [hit.photo.id for hit in results.hits]),
+        items=found(results.hits),
+        total=results.total,
+    )
+
+
+def _cloud(counts: list[tuple[str, int]]) -> list[tuple[str, int, int]]:
+    """Tags by name, with their counts and a size of 1…5."""
+    most = math.log(max((count for _, count in counts), default=1) + 1)
+    return sorted((tag, count, 1 + round(4 * math.log(count + 1) / most)) for tag, count in counts)
+
+
+def _years(months: list[tuple[str | None, int]]) -> list[tuple[str, list[tuple[str, int, float]]]]:
+    """Years, the newest first, each with its twelve months: name, photos, and the share of the fullest month."""
+    counts = {month: count for month, count in months if month is not None}
+    most = max(counts.values(), default=1)
+    years = sorted({month[:4] for month in counts}, reverse=True)
+    names = {year: [f"{year}-{number:02}" for number in range(1, 13)] for year in years}
+    return [(year, [(m, counts.get(m, 0), counts.get(m, 0) / most) for m in names[year]]) for year in years]
+
+
+def _beside(library: Searcher, tag: str, ids: list[int]) -> list[str]:
+    """Tags that photos show together with this one."""
+    _, scores = library.store.class_scores(ids)
+    if not len(scores):
+        return []
+    mean = library.label_curves.confidence(scores.astype(np.float32)).mean(axis=0)
+    order = np.argsort(-mean, kind="stable")[: BESIDE + 1]
+    return [library.bundle.labels[i] for i in order if library.bundle.labels[i] != tag and mean[i] > 0.1][:BESIDE]

@@ -1,0 +1,46 @@
+"""A grid of photos: what each shows, where it leads, and the months between them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from engine.library.records import Photo
+from engine.search.searcher import Hit
+from webapp import texts
+
+PAGE = 60  # photos
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A photo in a grid; `hit` is set where it was found by a query."""
+
+    photo: Photo
+    at: int | None  # None where the order cannot be had again from an address
+    hit: Hit | None = None
+
+
+@dataclass(frozen=True)
+class Month:
+    """The heading over the photos of a month."""
+
+    name: str
+
+
+Item = Shown | Month
+
+
+def found(hits: Iterable[Hit]) -> list[Shown]:
+    """Hits as they are shown."""
+    return [Shown(hit.photo, hit.rank, hit) for hit in hits]
+
+
+def by_month(shown: Sequence[Shown]) -> Iterator[Item]:
+    """Photos that are in order of their dates, with a heading over each month."""
+    last = ""
+    for one in shown:
+        taken = one.photo.taken_at
+        name = texts.month(f"{taken:%Y-%m}" if taken else None)
+        if name != last:
+            yield Month(name)
+            last = name
+        yield one

@@ -1,0 +1,65 @@
+"""What is in the library, which model made it, index runs, and files that failed; and how to begin without one."""
+
+from flask import redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from engine.errors import LibraryNotFound
+from engine.search.serialise import readable
+from webapp import overview
+from webapp.indexing import job_to_json, jobs
+from webapp.library import current, searcher
+from webapp.limits import costly
+from webapp.roots import to_index
+
+FAILURES = 200  # named
+
+
+def library() -> ResponseReturnValue:
+    """The state of it all."""
+    store = searcher().store
+    return render_template(
+        "library.html",
+        status=overview.status_json(),
+        failures=store.failures_page(FAILURES),
+        allowed=_allowed(),
+        job=_job(),
+    )
+
+
+def welcome() -> str:
+    """How to begin: a form where the settings allow folders, and the command."""
+    return render_template("welcome.html", folder=current().folder, allowed=_allowed(), job=_job())
+
+
+def index() -> ResponseReturnValue:
+    """Start an index run from a form; raises as `POST /api/v1/index` does."""
+    costly()
+    jobs().start(to_index(request.form.get("folder") or None), retry_failed="retry_failed" in request.form)
+    return _back()
+
+
+def stop() -> ResponseReturnValue:
+    """Let the running job end after the batch in hand."""
+    running = jobs().running()
+    if running is not None:
+        jobs().cancel(running.id)
+    return _back()
+
+
+def _back() -> ResponseReturnValue:
+    try:
+        searcher()
+    except LibraryNotFound:
+        return redirect(url_for("pages.home"), 303)
+    return redirect(url_for("pages.library"), 303)
+
+
+def _allowed() -> list[str]:
+    """Folders below which any may be indexed from here."""
+    return [readable(str(root.absolute())) for root in current().settings.roots]
+
+
+def _job() -> dict[str, object] | None:
+    """The newest index run, running or not."""
+    newest = next(iter(jobs().all()), None)
+    return None if newest is None else job_to_json(newest)

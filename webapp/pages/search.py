@@ -1,0 +1,150 @@
+"""The first page: what a query finds, or all photos, the newest first."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+from flask import Response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from engine.errors import LibraryNotFound, UnseenError
+from engine.search.searcher import Results, both
+from engine.search.serialise import readable, rfc3339
+from engine.words.query import Filters, filters_in, parse
+from webapp import api
+from webapp.errors import status_of
+from webapp.library import current, searcher
+from webapp.pages import filters, helpers
+from webapp.pages.grid import PAGE, Item, Shown, by_month, found
+from webapp.pages.library import welcome
+from webapp.schemas import ImageArguments, SearchArguments
+
+COLUMNS = ("rank", "path", "confidence", "score", "taken_at", "width", "height")
+
+
+def home() -> ResponseReturnValue:
+    """Search results, or the newest photos where no word is searched for."""
+    arguments = SearchArguments.model_validate(request.args.to_dict())
+    try:
+        searcher()
+    except LibraryNotFound:
+        return welcome()
+    written = filters.written(request.args)
+    if written is not None:
+        return redirect(url_for(".home", **written))
+    try:
+        wanted = _filters_alone(arguments)
+        if wanted is not None:
+            return _browse(arguments, wanted)
+        results = search(arguments, PAGE, arguments.offset, arguments.place)
+    except UnseenError as error:
+        return _failed(arguments, error)
+    shown = found(results.hits)
+    items = by_month(shown) if arguments.sort == "date" else shown
+    return _page(arguments, results=results, items=items, count=len(shown), total=results.total)
+
+
+def home_like() -> ResponseReturnValue:
+    """Photos like an image that is sent."""
+    if not request.files.get("image"):
+        return redirect(url_for(".home", q=request.form.get("q") or None), 303)
+    arguments = ImageArguments.model_validate(None)
+    try:
+        results = api.like(arguments, PAGE)
+    except UnseenError as error:
+        return _failed(arguments, error)
+    shown = [Shown(hit.photo, None, hit) for hit in results.hits]
+    return _page(
+        arguments, results=results, items=shown, count=len(shown), total=len(shown), like=arguments.image.filename
+    )
+
+
+def download() -> ResponseReturnValue:
+    """All that a query finds, or all photos, as a table."""
+    arguments = SearchArguments.model_validate(request.args.to_dict())
+    wanted = _filters_alone(arguments)
+    if wanted is not None:
+        photos = searcher().store.page(filters=wanted, newest_first=True, limit=-1)
+        shown = [Shown(photo, at) for at, photo in enumerate(photos, start=1)]
+    else:
+        cut = searcher().bundle.spec.min_confidence if arguments.min_confidence is None else arguments.min_confidence
+        shown = found(search(arguments.model_copy(update={"min_confidence": cut}), 0, 0).hits)
+    response = Response(_table(shown), mimetype="text/csv")
+    response.headers["Content-Disposition"] = "attachment; filename=photos.csv"
+    return response
+
+
+def search(arguments: SearchArguments, top: int, offset: int, place: str | None = None) -> Results:
+    """What a query finds; raises as Searcher.search does."""
+    return searcher().search(
+        arguments.q,
+        top=top,
+        offset=offset,
+        cursor=place,
+        min_confidence=arguments.min_confidence,
+        sort=arguments.sort,
+        filters=arguments.filters(),
+    )
+
+
+def _filters_alone(arguments: SearchArguments) -> Filters | None:
+    """What photos must be where the query holds no word; None where it does. Raises QueryError."""
+    query = parse(arguments.q, beside_image=True)
+    return None if query.terms else both(query.filters, arguments.filters())
+
+
+def _browse(arguments: SearchArguments, wanted: Filters) -> ResponseReturnValue:
+    store = searcher().store
+    if arguments.q.strip() and not wanted:
+        search(arguments, 1, 0)  # says what is wrong with words that are none
+    photos = store.page(filters=wanted, newest_first=True, limit=PAGE, offset=arguments.offset)
+    shown = [Shown(photo, arguments.offset + place) for place, photo in enumerate(photos, start=1)]
+    return _page(arguments, items=by_month(shown), count=len(shown), total=store.count(wanted))
+
+
+def _failed(arguments: SearchArguments, error: UnseenError) -> ResponseReturnValue:
+    status, _ = status_of(error)
+    return _page(arguments, error=error, corrections=helpers.corrections(arguments.q, error)), status
+
+
+def _page(
+    arguments: SearchArguments,
+    *,
+    items: Iterable[Item] = (),
+    count: int = 0,
+    total: int = 0,
+    results: Results | None = None,
+    error: UnseenError | None = None,
+    corrections: Sequence[tuple[str, str]] = (),
+    like: str | None = None,
+) -> str:
+    end = arguments.offset + count
+    following = results.next if results else end if count and end < total else None
+    more = url_for(".home", **helpers.kept(arguments), cursor=following) if following and like is None else None
+    default_cut = searcher().bundle.spec.min_confidence
+    return render_template(
+        "search.html",
+        arguments=arguments,
+        items=list(items),
+        total=total,
+        results=results,
+        error=error,
+        corrections=corrections,
+        like=like,
+        more=more,
+        chips=filters_in(arguments.q),
+        tags=current().tag_counts.of(searcher())[:12] if not arguments.q and not arguments.cursor else [],
+        cut=default_cut if arguments.min_confidence is None else arguments.min_confidence,
+        default_cut=default_cut,
+    )
+
+
+def _table(shown: Sequence[Shown]) -> str:
+    out = io.StringIO()
+    table = csv.writer(out)
+    table.writerow(COLUMNS)
+    for one in shown:
+        photo, hit = one.photo, one.hit
+        sure = (f"{hit.confidence:.4f}", f"{hit.score:.4f}") if hit else ("", "")
+        table.writerow((one.at, readable(photo.path), *sure, rfc3339(photo.taken_at), photo.width, photo.height))
+    return out.getvalue()
