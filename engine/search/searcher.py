@@ -6,8 +6,9 @@ the index is damaged and the search is made again without it.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,16 @@ class Searcher:
                 f"{self.bundle.name}",
             )
 
+    @cached_property
+    def _vector(self) -> Callable[[str], Array]:
+        """The vector of a term. The next page, and each heatmap of it, ask for the same again."""
+        return lru_cache(1024)(self.bundle.words.vector)
+
+    @cached_property
+    def _aim(self) -> Callable[[bytes], tuple[Array, Curves, Array, Array]]:
+        """As `_aim_at`, remembered."""
+        return lru_cache(256)(self._aim_at)
+
     @property
     def calibration(self) -> Calibration:
         """From scores to confidence, for the bundle."""
@@ -217,16 +228,21 @@ class Searcher:
         Beside an image no word is needed, and there may be no term at all.
         """
         query = parse(text, self.bundle.is_compound, beside_image=beside_image)
-        vectors = np.array([self.bundle.words.vector(term.text) for term in query.terms], np.float32)
+        vectors = np.array([self._vector(term.text) for term in query.terms], np.float32)
         vectors = vectors.reshape(-1, self.bundle.words.dim)
         marks = Marks.of(self.store, query)
         aimed = marks.sharpened(vectors[0], self.store, self.bundle)[None] if marks and len(vectors) == 1 else vectors
-        queries = self.bundle.queries(aimed)
-        curves = self.calibration.curves(self.bundle.reference(queries))
+        queries, curves, mean, deviation = self._aim(aimed.tobytes())
         scored = ScoredQuery(queries, np.array([term.weight for term in query.terms], np.float32), curves)
+        return Prepared(query, scored, vectors, mean, deviation, marks)
+
+    def _aim_at(self, vectors: bytes) -> tuple[Array, Curves, Array, Array]:
+        """Query vectors (T, D) for label vectors (T, d), and what the background says of them."""
+        queries = self.bundle.queries(np.frombuffer(vectors, np.float32).reshape(-1, self.bundle.words.dim))
         mean, covariance = self._regions
         deviation = np.sqrt(np.maximum(np.einsum("qd,de,qe->q", queries, covariance, queries), 1e-12))
-        return Prepared(query, scored, vectors, queries @ mean, deviation.astype(np.float32), marks)
+        curves = self.calibration.curves(self.bundle.reference(queries))
+        return queries, curves, queries @ mean, deviation.astype(np.float32)
 
     def classes(self) -> tuple[VectorIndex, int] | None:
         """The index of class scores on disk and its generation, read again when an index run has replaced it."""
