@@ -67,6 +67,7 @@ setup(
         "prometheus-client>=0.20",
         "click>=8.1",
         "tqdm>=4.66",
+        "watchfiles>=0.21",
     ],
     extras_require={
         "demo": ["scikit-image>=0.24"],  # its wheel carries the sample photos
@@ -98,6 +99,7 @@ setup(
             "train = engine.training.commands:train",
             "evaluate = engine.training.commands:evaluate",
             "index = indexer.commands:index",
+            "watch = indexer.watch_command:watch",
             "status = indexer.commands:status",
             "db = indexer.commands:db",
             "demo = indexer.commands:demo",

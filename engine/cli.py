@@ -20,6 +20,7 @@ GROUP = "unseen.commands"
 # Short help of our own commands, so that `unseen --help` need not import them; a test compares it with theirs.
 SUMMARIES = {
     "index": "Bring the library up to date with folders of photos.",
+    "watch": "Keep the library up to date with folders of photos until stopped.",
     "search": "Find photos by words, by an image, or by both; prints score and path, best first.",
     "explain": "Show where in a photo the words of a query are found, as a heatmap over the photo.",
     "tags": "Name what a photo most likely shows, with confidence.",

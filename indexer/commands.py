@@ -1,39 +1,32 @@
 """`unseen index`, `status`, `db` and `demo`."""
 
 import json
-import sys
-import threading
 from dataclasses import asdict
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import numpy as np
-from numpy.typing import NDArray
-from tqdm import tqdm
 
-from engine.errors import LibraryError, LibraryNotFound, UnseenError
+from engine.errors import LibraryError, LibraryNotFound
 from engine.library import indexes
 from engine.library.database import DATABASE
 from engine.library.lock import writer_lock
-from engine.library.region_map import RegionMap
 from engine.library.status import status_of
 from engine.library.store import Store
-from engine.model.bundle import Bundle, open_bundle
 from engine.options import json_option, library_option, model_option
-from engine.photo import SUFFIXES
 from engine.settings import Settings, load_settings
 from indexer.background import step_back
 from indexer.events import Events
-from indexer.pipeline import Plan, Progress, Report, bring_up_to_date, check_bundle, plan_for
+from indexer.pipeline import Plan, check_bundle, plan_for
 from indexer.progress import Both, progress_for_stderr
 from indexer.samples import sample_photos
 from indexer.scan import Scan, scan
+from indexer.updating import bundle_for, index_folders
 from indexer.wording import report_in_words, shown, status_in_words
 
 if TYPE_CHECKING:
-    from engine.model.encoder import RegionEncoder
+    pass
 
 
 @click.command()
@@ -104,43 +97,6 @@ def index(
         click.echo(json.dumps(asdict(report)))
     else:
         click.echo(report_in_words(report))
-
-
-def index_folders(
-    settings: Settings,
-    found: Scan,
-    *,
-    retry_failed: bool = False,
-    keep_missing: bool = False,
-    prune_missing_roots: bool = False,
-    progress: Progress | None = None,
-) -> Report:
-    """Bring the library of the settings up to date with a scan; makes it where there is none.
-
-    Raises UnseenError where there is no photo in the folders, and none of theirs in the library.
-    """
-    if not len(found) and not found.unreadable and not _holds_any_of(settings.library, found.roots):
-        formats = " ".join(sorted(suffix[1:] for suffix in SUFFIXES))
-        raise UnseenError(
-            f"There are no photos in {', '.join(found.roots)}", f"Name a folder that holds some; read are: {formats}"
-        )
-    bundle, name = _bundle(settings)
-    with writer_lock(settings.library), Store.create(settings.library, name, bundle.fingerprint) as store:
-        encoder = _EncoderWhenNeeded(bundle)
-        try:
-            return bring_up_to_date(
-                store,
-                encoder,
-                found,
-                retry_failed=retry_failed,
-                keep_missing=keep_missing,
-                prune_missing_roots=prune_missing_roots,
-                jobs=settings.jobs,
-                progress=progress or progress_for_stderr(),
-            )
-        except KeyboardInterrupt:
-            click.echo("Stopped; what is done is kept. To go on, run the same command again.", err=True)
-            raise click.exceptions.Exit(130) from None
 
 
 @click.command()
@@ -236,7 +192,7 @@ def demo(folder: str | None, library: Path | None, port: int | None, no_serve: b
     Example: unseen demo
     """
     settings = load_settings()
-    bundle, _ = _bundle(settings.model_copy(update={"library": library or settings.cache}))
+    bundle, _ = bundle_for(settings.model_copy(update={"library": library or settings.cache}))
     folder_of_demo = library or settings.cache / "demo" / bundle.fingerprint[:8]  # another model, another library
     settings = settings.model_copy(update={"library": folder_of_demo})
     report = index_folders(settings, _samples() if folder is None else scan([folder]))
@@ -248,58 +204,11 @@ def demo(folder: str | None, library: Path | None, port: int | None, no_serve: b
     serve.main(arguments, prog_name="unseen serve", standalone_mode=False)
 
 
-class _EncoderWhenNeeded:
-    """An encoder that is opened at the first photo, since most runs have none to look at.
-
-    It computes in the thread that calls it: photos side by side are faster than the parts of one side by side.
-    """
-
-    def __init__(self, bundle: Bundle) -> None:
-        self.bundle = bundle
-        self._encoder: RegionEncoder | None = None
-        self._opening = threading.Lock()
-
-    @property
-    def input_size(self) -> int:
-        return self.bundle.spec.backbone.input_size
-
-    def encode(self, pixels: NDArray[np.uint8]) -> list[tuple[RegionMap, NDArray[np.float16]]]:
-        with self._opening:
-            if self._encoder is None:
-                self._encoder = self._open()
-        return self._encoder.encode(pixels)
-
-    def _open(self) -> "RegionEncoder":
-        from engine.model.encoder import RegionEncoder
-
-        if sys.stderr.isatty():
-            tqdm.write("Preparing the model…", file=sys.stderr)  # which takes a while the first time
-        return RegionEncoder.open(self.bundle, threads=1)
-
-
-def _bundle(settings: Settings) -> tuple[Bundle, str]:
-    """The bundle to index with, and the name to find it by again: the user's choice, else the library's own."""
-    name = settings.model
-    if "model" not in settings.model_fields_set and (settings.library / DATABASE).is_file():
-        with Store.open(settings.library) as store:
-            name = store.info().bundle
-    bundle = open_bundle(name, settings.cache)
-    return bundle, str(bundle.folder.absolute()) if "/" in name or Path(name).is_dir() else name
-
-
 def _existing(library: Path | None) -> Path:
     folder = load_settings(library=library).library
     if not (folder / DATABASE).is_file():
         raise LibraryNotFound(f"There is no library in {folder}", "Make one with: unseen index FOLDER")
     return folder
-
-
-def _holds_any_of(library: Path, roots: list[str]) -> bool:
-    """Whether there is something to remove: a photo or a failure of these folders."""
-    if not (library / DATABASE).is_file():
-        return False
-    with Store.open(library) as store:
-        return any(next(store.known_files(root), None) or store.failures(root) for root in roots)
 
 
 def _samples() -> Scan:
@@ -317,7 +226,7 @@ def _samples() -> Scan:
 def _plan_without_writing(settings: Settings, found: Scan, retry_failed: bool, prune: bool) -> Plan:
     if not (settings.library / DATABASE).is_file():
         return Plan(len(found), 0, 0, 0, 0, found.unreadable)
-    bundle, _ = _bundle(settings)
+    bundle, _ = bundle_for(settings)
     with Store.open(settings.library) as store:
         check_bundle(store, bundle)
         return plan_for(store, found, retry_failed=retry_failed, prune_missing_roots=prune)

@@ -21,7 +21,7 @@ CREATE TABLE known_companions (id INT, path BLOB, kind TEXT, size INT, mtime INT
 CREATE TABLE failed (path BLOB PRIMARY KEY, size INT, mtime INT) WITHOUT ROWID;
 CREATE TABLE other (id INT PRIMARY KEY, sidecar INT);  -- photos whose companions are not what they were
 CREATE TABLE to_read (number INTEGER PRIMARY KEY, path BLOB, size INT, mtime INT, id INT, known_size INT,
-                      known_mtime INT, hash BLOB, missing INT);
+                      known_mtime INT, hash BLOB, missing INT, companions INT);
 CREATE TABLE vanished (id INTEGER PRIMARY KEY, path BLOB, size INT, mtime INT, hash BLOB, missing INT);
 """
 _COMPARE = """
@@ -33,8 +33,9 @@ INSERT INTO other SELECT id, max(kind = 'sidecar') FROM (
                  EXCEPT SELECT k.id, c.path, c.kind, c.size, c.mtime
                  FROM found_companions c JOIN known k ON k.path = c.photo)
 ) GROUP BY id;
-INSERT INTO to_read (path, size, mtime, id, known_size, known_mtime, hash, missing)
-  SELECT f.path, f.size, f.mtime, k.id, k.size, k.mtime, k.hash, k.missing
+INSERT INTO to_read (path, size, mtime, id, known_size, known_mtime, hash, missing, companions)
+  SELECT f.path, f.size, f.mtime, k.id, k.size, k.mtime, k.hash, k.missing,
+         EXISTS (SELECT 1 FROM found_companions c WHERE c.photo = f.path)
   FROM found f LEFT JOIN known k USING (path) LEFT JOIN failed x USING (path) LEFT JOIN other o ON o.id = k.id
   WHERE CASE WHEN k.id IS NULL THEN NOT coalesce((x.size, x.mtime) = (f.size, f.mtime), 0)
         ELSE (k.size, k.mtime) != (f.size, f.mtime) OR coalesce(o.sidecar, 0) END
@@ -146,11 +147,12 @@ class Ledger:
         while rows := self._db.execute(
             "SELECT * FROM to_read WHERE number > ? ORDER BY number LIMIT ?", (last, _AT_ONCE)
         ).fetchall():
-            for last, path, size, mtime, photo_id, known_size, known_mtime, content_hash, missing in rows:  # noqa: B007
+            for row in rows:
+                last, path, size, mtime, photo_id, known_size, known_mtime, content_hash, missing, belonging = row
                 name = os.fsdecode(path)
                 stamp = FileStamp(known_size, known_mtime)
                 known = None if photo_id is None else KnownFile(photo_id, name, stamp, content_hash, bool(missing))
-                yield name, FileStamp(size, mtime), self.companions(path), known
+                yield name, FileStamp(size, mtime), self.companions(path) if belonging else (), known
 
     def found_again(self) -> Iterator[tuple[int, FileStamp]]:
         """Photos that were missing and are there again as they were."""

@@ -115,6 +115,7 @@ def bring_up_to_date(
     retry_failed: bool = False,
     keep_missing: bool = False,
     prune_missing_roots: bool = False,
+    remember: bool = True,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Report:
@@ -122,8 +123,9 @@ def bring_up_to_date(
 
     Call it while holding the writer's lock. A file that cannot be used is recorded as a failure, and read again only
     when it changes, or with `retry_failed`. Photos that are gone leave the library, or stay and are marked with
-    `keep_missing`. On an interrupt from the keyboard the batch in hand is written before KeyboardInterrupt is raised.
-    Raises WrongBundle, LibraryError, or OSError where thumbnails or indexes cannot be written.
+    `keep_missing`. With `remember` the folders count as indexed from then on, which parts of such need not. On an
+    interrupt from the keyboard the batch in hand is written before KeyboardInterrupt is raised. Raises WrongBundle,
+    LibraryError, or OSError where thumbnails or indexes cannot be written.
     """
     started = time.perf_counter()
     check_bundle(store, encoder.bundle)
@@ -139,7 +141,7 @@ def bring_up_to_date(
         looker.close()
     if stop.is_set():
         raise KeyboardInterrupt
-    for root in found.roots:
+    for root in found.roots if remember else ():
         if not any(failure.path == root for failure in plan.unreadable):
             store.remember_root(root)
     report = run.report

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from engine.errors import UnseenError
@@ -42,6 +43,7 @@ def scan(
     exclude: Sequence[str] = (),
     *,
     missing_is_empty: bool = False,
+    inside: Sequence[str] = (),
     heard: Callable[[int], None] = lambda found: None,
 ) -> Scan:
     """Find the files below `folders` whose names say that they are photos, each of them once.
@@ -51,12 +53,14 @@ def scan(
     folders themselves, unless they lead where the scan has been. Paths are absolute but not resolved: a photo is known
     by the path that its owner uses. `heard` is told how many were found so far.
 
+    A folder below one of `inside` is looked at as a part of that: what its rules leave out is left out.
+
     A folder that is missing is noted as unreadable where others can be looked into, and taken for an empty one with
     `missing_is_empty`. Raises UnseenError where none can be looked into.
     """
     roots = sorted({os.path.abspath(folder) for folder in folders}, key=os.fsencode)  # noqa: PTH100
     found = Scan(roots)
-    walk = _Walk(found, heard)
+    walk = _Walk(found, inside or roots, heard)
     problems = [(root, problem) for root in roots if (problem := _problem(root)) is not None]
     for root, problem in problems:
         if missing_is_empty and isinstance(problem.__cause__, FileNotFoundError):
@@ -66,8 +70,9 @@ def scan(
         found.unreadable.append(Failure(root, UNREAD, problem.message.replace(root, "").strip().lower()))
     hopeless = {root for root, _ in problems}
     for root in roots:
-        if root not in hopeless:
-            walk.folder(root, [Rule.parse(root, glob) for glob in exclude])
+        rules = None if root in hopeless else _rules_down_to(root, inside, exclude)
+        if rules is not None:
+            walk.folder(root, rules)
     walk.links()
     return found
 
@@ -75,6 +80,20 @@ def scan(
 def within(path: str, folders: Iterable[str]) -> bool:
     """Whether `path` is one of the folders or below one."""
     return any(path == folder or path.startswith(f"{folder.rstrip('/')}/") for folder in folders)
+
+
+def _rules_down_to(folder: str, inside: Sequence[str], exclude: Sequence[str]) -> list[Rule] | None:
+    """The rules for what lies in a folder that is a part of one of `inside`; None where they leave it out itself."""
+    top = next((root for root in inside if folder != root and within(folder, [root])), folder)
+    rules = [Rule.parse(top, glob) for glob in exclude]
+    path = top
+    for name in Path(os.path.relpath(folder, top)).parts:
+        if os.path.lexists(os.path.join(path, IGNORE_FILE)):  # noqa: PTH118
+            rules = [*rules_of_file(path), *rules]
+        path = os.path.join(path, name)  # noqa: PTH118
+        if ignored(path, name, True, rules):
+            return None
+    return rules
 
 
 def _problem(root: str) -> UnseenError | None:
@@ -96,8 +115,9 @@ def _problem(root: str) -> UnseenError | None:
 class _Walk:
     """One scan in the making."""
 
-    def __init__(self, found: Scan, heard: Callable[[int], None]) -> None:
+    def __init__(self, found: Scan, whole: Sequence[str], heard: Callable[[int], None]) -> None:
         self._found = found
+        self._whole = whole  # folders that people named, which may be mount points
         self._heard = heard
         self._been: set[tuple[int, int]] = set()  # devices and inodes of folders
         self._links: list[tuple[str, list[Rule]]] = []
@@ -119,7 +139,7 @@ class _Walk:
             except OSError as error:
                 self._cannot_read(path, error)
                 continue
-            if not entries and path in self._found.roots:
+            if not entries and path in self._whole:
                 self._found.empty.append(path)
             self._listing(path, entries, rules, waiting)
             self._heard(len(self._found))

@@ -21,6 +21,7 @@ except ImportError:  # no compiler was there when unseen was installed
 
 Places = NDArray[np.int64]
 
+MANY_TERMS = 64  # from which a matrix product takes a third of the time: all labels of a photo that is indexed
 TERMS_AT_ONCE = 16
 PHOTOS_AT_ONCE = 512  # that NumPy scores at once
 MOST = {"regions": 1024, "dims": 512, "top_k": 64}  # what the extension has room for
@@ -69,14 +70,11 @@ def exact_scores_of_codes(codes: Codes, queries: Array, top_k: int) -> Array:
     """Pooled scores (N, Q) of region maps (N, R, D) for queries (Q, D) with the steps folded in."""
     count, regions, dims = codes.shape
     exact = np.empty((count, len(queries)), np.float32)
-    if not _can_scan(regions, dims, top_k):
+    if len(queries) > MANY_TERMS or not _can_scan(regions, dims, top_k):
         k = min(top_k, regions)
-        for start in range(0, count, PHOTOS_AT_ONCE):
-            part = codes[start : start + PHOTOS_AT_ONCE].astype(np.float32)
-            scores = (part.reshape(-1, dims) @ queries.T).reshape(len(part), regions, len(queries))
-            exact[start : start + PHOTOS_AT_ONCE] = np.partition(scores, regions - k, axis=1)[:, regions - k :].mean(
-                axis=1
-            )
+        for photo, grid in enumerate(codes):
+            scores = queries @ grid.astype(np.float32).T
+            exact[photo] = np.partition(scores, regions - k, axis=1)[:, regions - k :].mean(axis=1)
         return exact
     parts = (*[None] * 6, np.ascontiguousarray(codes))
     for terms in _in_parts(len(queries)):

@@ -1,0 +1,110 @@
+"""Keeps a library up to date: hears of changes from the file system, waits until they are over, and indexes.
+
+What changed is scanned by folder and compared like any other scan, so a missed or doubled message does no harm.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexer.scan import within
+
+QUIET = 2.0  # seconds without a change, after which a file counts as written
+LONGEST = 60.0  # seconds after which changes are looked at although there are still more
+POLL = 300.0  # seconds between two looks at folders that send no messages
+BREATH = 500  # milliseconds between two looks at the clock
+MOST = 100  # folders beyond which everything is looked through
+# File systems on which another machine's changes make no message here.
+_SILENT = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "davfs", "fuse.", "vboxsf", "prl_fs", "hgfs", "lustre", "gpfs")
+_MOUNTS = Path("/proc/self/mountinfo")
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Folders to watch, and which of them send no messages and are looked through now and then."""
+
+    loud: list[str]
+    silent: list[str]
+
+    @classmethod
+    def of(cls, folders: Sequence[str], mounts: str | None = None) -> "Watch":
+        """Sort folders by their file systems; `mounts` stands for the system's list of them."""
+        table = list(_mounts(_read(_MOUNTS) if mounts is None else mounts))
+        silent = [folder for folder in folders if _kind(folder, table).startswith(_SILENT)]
+        return cls([folder for folder in folders if folder not in silent], silent)
+
+    def changes(
+        self, said: Callable[[str], None] = lambda text: None, clock: Callable[[], float] = time.monotonic
+    ) -> Iterator[list[str]]:
+        """All folders once the system has begun to listen, so that nothing is missed; then those in which something has
+        changed, each time after it has become quiet, and the silent ones now and then.
+
+        `said` is told when the system has no room for more messages, from when on every folder is a silent one.
+        """
+        import watchfiles
+
+        loud, silent, due = self.loud, self.silent, -1.0  # when the silent ones are looked through again
+        while True:
+            try:
+                for changed in watchfiles.watch(
+                    *[folder for folder in loud if os.path.isdir(folder)] or [os.devnull],  # noqa: PTH112
+                    watch_filter=None,
+                    debounce=int(1000 * LONGEST),
+                    step=int(1000 * QUIET),
+                    rust_timeout=BREATH,
+                    yield_on_timeout=True,
+                    ignore_permission_denied=True,
+                ):
+                    folders = folders_of((path for _, path in changed), loud)
+                    if due < 0:
+                        folders, due = [*self.loud, *self.silent], clock() + POLL
+                    elif clock() >= due:
+                        folders, due = [*folders, *silent], clock() + POLL
+                    if folders:
+                        yield folders
+            except OSError as error:
+                said(f"The system sends no messages ({error}); changes are looked for every {POLL / 60:.0f} minutes.")
+                loud, silent, due = [], [*self.loud, *self.silent], min(due, 0.0)
+
+
+def folders_of(paths: Iterable[str], roots: Sequence[str]) -> list[str]:
+    """The folders below `roots` that hold what changed, none within another; the roots themselves if they are many.
+
+    A folder that changed as a whole stands for itself, also where it is gone. What is hidden is nobody's photo.
+    """
+    folders: set[str] = set()
+    for path in paths:
+        root = next((root for root in roots if within(path, [root])), None)
+        if root is None or any(part.startswith(".") for part in Path(os.path.relpath(path, root)).parts):
+            continue
+        folders.add(path if path == root or os.path.isdir(path) else os.path.dirname(path))  # noqa: PTH112, PTH120
+    chosen: list[str] = []
+    for folder in sorted(folders, key=os.fsencode):
+        if not within(folder, chosen):
+            chosen.append(folder)
+    return chosen if len(chosen) <= MOST else sorted(roots)
+
+
+def _mounts(table: str) -> Iterator[tuple[str, str]]:
+    """Mount points and the kinds of their file systems, of the format of proc(5)."""
+    for line in table.splitlines():
+        place, _, kind = line.partition(" - ")
+        fields = place.split()
+        if len(fields) > 4 and kind:
+            yield fields[4].encode().decode("unicode_escape"), kind.split()[0]
+
+
+def _kind(folder: str, table: Sequence[tuple[str, str]]) -> str:
+    """The kind of the file system that a folder lies on; empty where that is not known."""
+    real = os.path.realpath(folder)
+    holding = [(len(place), number, kind) for number, (place, kind) in enumerate(table) if within(real, [place])]
+    return max(holding)[2] if holding else ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="surrogateescape")
+    except OSError:  # another system than Linux
+        return ""

@@ -1,0 +1,130 @@
+"""Changes of the file system reach the library."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from indexer.scan import scan
+from indexer.watch import MOST, Watch, folders_of
+from tests.conftest import paint
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        (["a.jpg"], ["."]),
+        (["sub/a.jpg", "sub/b.jpg", "sub/deep/c.jpg"], ["sub"]),
+        (["sub"], ["sub"]),
+        (["gone/a.jpg", "gone/deep/b.jpg"], ["gone"]),
+        (["gone/a.jpg", "gone2"], ["."]),
+        ([".hidden/a.jpg", "sub/.b.jpg.part"], []),
+        ([f"x{i}/a.jpg" for i in range(MOST + 1)], ["."]),
+    ],
+    ids=["file", "several files", "folder", "gone", "gone as a whole", "hidden", "many"],
+)
+def test_the_folders_that_hold_what_changed_are_looked_through(tmp_path, changed, expected):
+    (tmp_path / "sub/deep").mkdir(parents=True)
+    folders = folders_of([str(tmp_path / path) for path in changed], [str(tmp_path)])
+    expected = [str(tmp_path / folder) for folder in expected]
+    assert folders == [
+        folder for folder in expected if not any(Path(folder).is_relative_to(f) for f in expected if f != folder)
+    ]
+
+
+MOUNTS = """22 1 254:0 / / rw - ext4 /dev/vda rw
+40 22 0:35 / /mnt/nas rw,relatime shared:1 - nfs4 nas:/photos rw
+41 22 0:36 / /mnt/with\\040space rw - fuse.sshfs me@host: rw
+42 40 8:1 / /mnt/nas/local rw - ext4 /dev/sda1 rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "silent"),
+    [("/home", False), ("/mnt/nas/2024", True), ("/mnt/with space/x", True), ("/mnt/nas/local/x", False)],
+)
+def test_disks_of_other_machines_send_no_messages_and_are_looked_through_now_and_then(folder, silent):
+    watch = Watch.of([folder], MOUNTS)
+    assert (watch.silent == [folder]) is silent
+
+
+def test_a_part_of_a_folder_is_looked_at_by_the_rules_of_the_whole(tmp_path):
+    for name in ("a.jpg", "sub/b.jpg", "sub/c.png", "out/d.jpg", "sub/.hidden/e.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / ".unseenignore").write_text("out\n")
+
+    def found(part, **options):
+        return [Path(file.path).name for file in scan([tmp_path / part], inside=[str(tmp_path)], **options)]
+
+    assert found("sub", exclude=["*.png"]) == ["b.jpg"]
+    assert found("out") == found("sub/.hidden") == []
+
+
+COMMAND = """
+import sys
+from engine.model.encoder import RegionEncoder
+from indexer import watch
+from tests.conftest import ColourEncoder
+RegionEncoder.open = classmethod(lambda cls, bundle, threads=None: ColourEncoder(bundle))
+watch.QUIET = 0.05
+from engine.cli import main
+sys.argv[0] = "unseen"
+main()
+"""
+
+
+@pytest.fixture
+def watching(library, photos, colour_bundle):
+    """`unseen watch` over the folder of photos; gives its lines of JSON."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "UNSEEN_LIBRARY": str(library.folder),
+        "UNSEEN_CACHE": str(colour_bundle.cache),
+        "UNSEEN_MODEL": str(colour_bundle.folder),
+    }
+    command = [sys.executable, "-c", COMMAND, "watch", str(photos), "--json"]
+    with subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        yield process
+        process.kill()
+
+
+def report(process):
+    """The next report."""
+    for line in process.stdout:
+        said = json.loads(line)
+        if "event" not in said:
+            return said
+    pytest.fail(process.stderr.read())
+
+
+def test_what_comes_moves_and_goes_while_it_is_watched_is_in_the_library(watching, library, photos):
+    assert report(watching)["found"] == 0
+    assert watching.stderr.readline().startswith(f"Watching {photos}")
+    paint(photos / "sub/a.jpg", "red")
+    added = report(watching)
+    while not added["added"]:  # the folder may have been seen before the file in it
+        added = report(watching)
+    assert library.names() == ["a.jpg"]
+    before = library.ids()
+    (photos / "sub/a.jpg").rename(photos / "sub/b.jpg")
+    while report(watching)["moved"] == 0:
+        pass
+    assert list(library.ids().values()) == list(before.values())
+    (photos / "sub/b.jpg").unlink()
+    while report(watching)["removed"] == 0:
+        pass
+    assert library.names() == []
+    watching.send_signal(signal.SIGTERM)
+    assert watching.wait() == 0
+    with library.open() as store:
+        assert store.roots() == [str(photos)]
