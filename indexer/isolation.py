@@ -82,7 +82,7 @@ class _Process:
             return outcome
         if isinstance(outcome, UnreadablePhoto):
             raise outcome
-        raise UnreadablePhoto(path, self._why_it_ended(ready=outcome is not None))
+        raise UnreadablePhoto(path, self._why_it_ended())
 
     def end(self) -> int:
         """Stop the process; returns how it ended."""
@@ -97,7 +97,7 @@ class _Process:
             self._process.kill()
         return self._process.wait()
 
-    def _why_it_ended(self, *, ready: bool) -> str:
+    def _why_it_ended(self) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1)
         status = self._process.poll()

@@ -1,0 +1,73 @@
+"""A decoder that hangs, crashes or swallows memory is ended, and the next photo is decoded all the same."""
+
+import os
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.photo import UnreadablePhoto
+from indexer import isolation
+from indexer.isolation import Decoders
+
+# In the process: what decodes a photo called so.
+BAD = """
+import os, sys
+from indexer import isolation
+def decode(data, path, size, sidecar):
+    if path == "hang":
+        while True: pass
+    if path == "crash": os.abort()
+    if path == "swallow": return bytearray(64 << 30)
+    if path == "print": print("noise")
+    return really(data, path, size, sidecar)
+really, isolation.decode = isolation.decode, decode
+isolation.SECONDS = 1
+isolation._serve()
+"""
+
+
+def tiff():
+    buffer = BytesIO()
+    Image.new("RGB", (64, 48), "red").save(buffer, "TIFF")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def decoders(monkeypatch):
+    really = isolation.subprocess.Popen
+    monkeypatch.setattr(
+        isolation.subprocess, "Popen", lambda command, **options: really([command[0], "-c", BAD], **options)
+    )
+    made = Decoders()
+    yield made
+    made.close()
+    assert all(process._process.poll() is not None for process in made._all)
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("hang", "its decoder worked for more than 10 seconds"),
+        ("crash", "its decoder crashed"),
+        ("swallow", "not enough memory to decode it"),
+    ],
+)
+def test_a_decoder_that_goes_wrong_costs_one_photo(decoders, how, reason):
+    with pytest.raises(UnreadablePhoto) as caught:
+        decoders.decode(tiff(), how, 32)
+    assert (caught.value.path, caught.value.reason) == (how, reason)
+    assert decoders.decode(tiff(), "/photos/fine.tif", 32).width == 64
+
+
+def test_what_comes_out_is_what_decoding_here_gives(decoders):
+    there, here = decoders.decode(tiff(), "print", 32), isolation.decode(tiff(), "x", 32)
+    np.testing.assert_array_equal(there.pixels, here.pixels)
+    assert (there.thumbnail, there.metadata, there.format) == (here.thumbnail, here.metadata, "TIFF")
+
+
+def test_what_cannot_be_read_says_so_with_its_path(decoders):
+    with pytest.raises(UnreadablePhoto) as caught:
+        decoders.decode(b"II*\0" + os.urandom(100), "/photos/bad.tif", 32)
+    assert caught.value.path == "/photos/bad.tif"
