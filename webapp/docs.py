@@ -22,11 +22,12 @@ def page() -> ResponseReturnValue:
     """Every call with its arguments as a form."""
     spec = document()
 
-    def fields_of(operation: dict[str, Any]) -> dict[str, Any]:
-        """The fields of the form that a call takes, by name."""
-        for content in operation.get("requestBody", {}).get("content", {}).values():
-            name = content["schema"]["$ref"].rsplit("/", 1)[1]
-            return cast(dict[str, Any], spec["components"]["schemas"][name]["properties"])
-        return {}
+    def fields_of(operation: dict[str, Any], kind: str) -> dict[str, Any]:
+        """The fields of what a call takes in a body of this media type, by name."""
+        content = operation.get("requestBody", {}).get("content", {})
+        if kind not in content:
+            return {}
+        name = content[kind]["schema"]["$ref"].rsplit("/", 1)[1]
+        return cast(dict[str, Any], spec["components"]["schemas"][name]["properties"])
 
     return render_template("docs.html", spec=spec, fields_of=fields_of)
