@@ -63,9 +63,13 @@ def search(
         from engine.search.similar import search_like
 
         seen = _look_at(searcher, like)[1]
-        results = search_like(searcher, seen, query or "", top=top, min_confidence=min_confidence, sort=order)
+        results = search_like(
+            searcher, seen, query or "", top=top, min_confidence=min_confidence, sort=order, fold=as_json
+        )
     else:
-        results = searcher.search(query or "", top=top, min_confidence=min_confidence, sort=order, exact=exact)
+        results = searcher.search(
+            query or "", top=top, min_confidence=min_confidence, sort=order, exact=exact, fold=as_json
+        )
     if as_json:
         from engine.search.serialise import results_to_json
 

@@ -5,7 +5,7 @@ reason, are loose: their maps are read from the database. So a search is right w
 gone, only slower.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -73,6 +73,22 @@ class Corpus:
         _, mine, theirs = np.intersect1d(self.ids[order], ids, assume_unique=True, return_indices=True)
         dates[order[mine]] = seconds[theirs]
         return dates
+
+    @cached_property
+    def _copies(self) -> list[list[int]]:
+        return self.store.copies()
+
+    def copies_among(self, ids: Ids, apart: Container[int] = ()) -> dict[int, list[int]]:
+        """Photos of which there are copies among `ids`, the first of each by id, with the ids of those.
+
+        Photos in `apart` are no copies of any.
+        """
+        if not self._copies:
+            return {}
+        copies = np.concatenate([np.array(group, np.int64) for group in self._copies])
+        there = {i for i in copies[np.isin(copies, ids)].tolist() if i not in apart}
+        groups = [[i for i in group if i in there] for group in self._copies]
+        return {group[0]: group[1:] for group in groups if len(group) > 1}
 
     def near_scores(self, queries: Array, top_k: int, rows: Rows, *, fine: bool = False) -> tuple[Array, Array]:
         """Pooled scores (n, Q) of rows, ascending, for queries (Q, D), and by how much each may be wrong at most."""

@@ -108,6 +108,16 @@ class Store(Database):
             rows = np.array([tuple(row) for row in connection.execute(query)], np.float64).reshape(-1, 2)
         return rows[:, 0].astype(np.int64), rows[:, 1]
 
+    def copies(self) -> list[list[int]]:
+        """Ids of photos with the same content, ascending, for each content that several photos have."""
+        several = select(photos.c.content_hash).group_by(photos.c.content_hash).having(func.count() > 1)
+        query = select(photos.c.content_hash, photos.c.id).where(photos.c.content_hash.in_(several))
+        found: dict[bytes, list[int]] = {}
+        with self.reading() as connection:
+            for content, photo_id in connection.execute(query.order_by(photos.c.id)):
+                found.setdefault(content, []).append(photo_id)
+        return list(found.values())
+
     def map_shapes(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Number of regions and of numbers a region, for each photo; ids that are gone are left out."""
         regions = region_maps.c.rows * region_maps.c.cols

@@ -147,7 +147,7 @@ def _hit(hit: Hit, results: Results, urls: Urls) -> Json:
         "thumbnail_url": urls.thumbnail(hit.photo),
         "heatmap_url": urls.photo(hit.photo.id, "heatmap", q=query) if wanted else None,
         "taken_at": rfc3339(hit.photo.taken_at),
-        "duplicates": [],
+        "duplicates": list(hit.duplicates),
         "feedback": None if hit.mark is None else {"id": hit.mark.id, "relevant": hit.mark.relevant},
     }
 

@@ -51,12 +51,13 @@ def search_like(
     min_confidence: float | None = None,
     sort: Sort = "relevance",
     filters: Filters | None = None,
+    fold: bool = True,
 ) -> Results:
     """The photos that show what an image shows, given its class scores (labels,), and what the words of `text` say.
 
     A photo's likeness is the cosine of its class scores with those. Without words it is the score; its positive part is
     the confidence. With words, both are the product of that confidence and the confidence of the words. `top` 0 means
-    all; without `min_confidence` there is no cut-off. Raises UnknownWord or QueryError.
+    all; without `min_confidence` there is no cut-off. Copies are folded as in a search by words. Raises UnknownWord or QueryError.
     """
     started = time.perf_counter()
     prepared = searcher.prepare(text, beside_image=True)
@@ -68,13 +69,16 @@ def search_like(
         pooled = pooled_scores(maps, prepared.scored.queries, searcher.bundle.top_k)
         ids, still, of_maps = np.intersect1d(ids, maps.ids, return_indices=True)  # not removed in between
         scores = confidence = confidence[still] * prepared.scored.confidence(pooled[of_maps])
+    copies = searcher.corpus().copies_among(ids, prepared.marks.by_photo) if top and fold else {}
+    listed = np.isin(ids, [i for group in copies.values() for i in group], invert=True)
+    ids, scores, confidence = ids[listed], scores[listed], confidence[listed]
     kept = np.flatnonzero(prepared.marks.passing(ids, confidence, min_confidence or 0.0))
     if sort == "date":
         order = kept[np.lexsort((ids[kept], -searcher.dates(ids[kept])))]
     else:
         order = kept[np.lexsort((ids[kept], -scores[kept], prepared.marks.ranks(ids[kept])))]
     page = order[offset : offset + top if top else None]
-    hits = searcher.hits(prepared, ids[page], scores[page], confidence[page], offset)
+    hits = searcher.hits(prepared, ids[page], scores[page], confidence[page], offset, copies)
     took = (time.perf_counter() - started) * 1000
     return Results(prepared.query, searcher.term_infos(prepared), hits, len(order), exact, took, like=True)
 

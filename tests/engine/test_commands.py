@@ -75,7 +75,7 @@ def test_a_photo_finds_photos_that_show_the_same(library):
     assert {line.split(b"/")[-1] for line in lines[:2]} == {b"red.png", b"caf\xe9.png"}
     found = json.loads(run(search, "--like", library.parent / "red.png", "--library", library, "--json").stdout)
     assert found["query"] == {"text": "", "terms": [], "like": True}
-    assert [hit["rank"] for hit in found["items"]] == [1, 2, 3, 4]
+    assert [(hit["rank"], len(hit["duplicates"])) for hit in found["items"]] == [(1, 1), (2, 0), (3, 0)]
     assert found["items"][0]["score"] == pytest.approx(1, abs=1e-3)
 
 

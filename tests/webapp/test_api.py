@@ -356,7 +356,8 @@ def test_a_library_that_grows_or_is_made_anew_is_seen_without_a_restart(tmp_path
     client = create_app(_settings(folder, colour_bundle)).test_client()
     assert ok(client, "/search", q="red", min_confidence=0)["total"] == 1
     assert ok(client, "/tags")["items"][0] == {"tag": "red", "count": 1}
-    index(folder, colour_bundle, [paint(tmp_path / "b.png", "red"), paint(tmp_path / "c.png", "red")])
+    more = [paint(tmp_path / f"{name}.png", "red", size=(64, size)) for name, size in (("b", 50), ("c", 52))]
+    index(folder, colour_bundle, more)
     assert ok(client, "/search", q="red", min_confidence=0)["total"] == 3
     assert ok(client, "/tags")["items"][0] == {"tag": "red", "count": 3}
     folder.rename(tmp_path / "old")

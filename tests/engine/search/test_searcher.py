@@ -1,6 +1,7 @@
 """Searching finds what brute force finds, says so truthfully, and survives a library that changes under it."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from engine.library import indexes, scan
 from engine.library.records import Batch
 from engine.library.store import Store
 from engine.search.searcher import Searcher
+from engine.search.similar import search_like
 from engine.words.query import Filters, parse_time
 from tests.conftest import COLOURS
 from tests.engine.search.conftest import new_photo, random_photos
@@ -225,6 +227,27 @@ def test_a_cursor_goes_on_where_the_page_ended_while_the_library_grows(filled, c
         assert seen == whole
         assert ranks == list(range(1, len(ranks) + 1))
         filled.apply(Batch(removed=list(added)))
+
+
+def test_copies_of_a_photo_are_folded_into_it(filled, colour_bundle, colour_encoder):
+    red = np.zeros((4, 4, 3), np.uint8) + np.array([255, 0, 0], np.uint8)
+    photo = new_photo(colour_encoder, "/a/red.jpg", red)
+    copies = [replace(photo, path=path) for path in ("/a/red.jpg", "/b/red.jpg", "/b/red again.jpg")]
+    filled.apply(Batch(added=copies))
+    searcher = Searcher(filled, colour_bundle)
+    first, second, third = (filled.photo_at(copy.path).id for copy in copies)
+    for sort in ("relevance", "date"):
+        results = searcher.search("red", top=400, min_confidence=0, sort=sort)
+        (hit,) = (hit for hit in results.hits if hit.photo.id == first)
+        assert hit.duplicates == (second, third)
+        assert not {second, third} & {hit.photo.id for hit in results.hits}
+        assert results.total == len(results.hits) == 301
+    (hit,) = searcher.search("red folder:/b").hits
+    assert (hit.photo.id, hit.duplicates) == (second, (third,))
+    assert len(searcher.search("red", top=0).hits) == 303
+    liked = search_like(searcher, photo.class_scores, top=400)
+    assert liked.total == 301
+    assert next(hit for hit in liked.hits if hit.photo.id == first).duplicates == (second, third)
 
 
 def test_cursors_of_another_order_or_of_nothing_are_refused(searcher):
