@@ -57,7 +57,8 @@ def search_like(
 
     A photo's likeness is the cosine of its class scores with those. Without words it is the score; its positive part is
     the confidence. With words, both are the product of that confidence and the confidence of the words. `top` 0 means
-    all; without `min_confidence` there is no cut-off. Copies are folded as in a search by words. Raises UnknownWord or QueryError.
+    all; without `min_confidence` there is no cut-off. Copies are folded as in a search by words. Raises UnknownWord or
+    QueryError.
     """
     started = time.perf_counter()
     prepared = searcher.prepare(text, beside_image=True)
