@@ -100,6 +100,7 @@ setup(
             "evaluate = engine.training.commands:evaluate",
             "index = indexer.commands:index",
             "watch = indexer.watch_command:watch",
+            "export = indexer.export:export",
             "status = indexer.commands:status",
             "db = indexer.commands:db",
             "demo = indexer.commands:demo",

@@ -23,6 +23,7 @@ SUMMARIES = {
     "watch": "Keep the library up to date with folders of photos until stopped.",
     "search": "Find photos by words, by an image, or by both; prints score and path, best first.",
     "explain": "Show where in a photo the words of a query are found, as a heatmap over the photo.",
+    "export": "Write out the tags that were found in all photos of the library.",
     "tags": "Name what a photo most likely shows, with confidence.",
     "status": "Say what the library holds, how old it is and how much room it takes.",
     "serve": "Serve the web page and the JSON API.",

@@ -16,8 +16,9 @@ from engine.photo.exif import camera_name, stars
 
 MAX_BYTES = 4 << 20
 
-_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
-_DC = "{http://purl.org/dc/elements/1.1/}"
+RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+DC = "{http://purl.org/dc/elements/1.1/}"
+OURS = "{https://unseen.example/ns/1.0/}"  # what `unseen export` wrote
 _XMP = "{http://ns.adobe.com/xap/1.0/}"
 _EXIF = "{http://ns.adobe.com/exif/1.0/}"
 _EXIF_EX = "{http://cipa.jp/exif/1.0/}"
@@ -49,7 +50,7 @@ def metadata_from_xmp(packet: bytes | str | None) -> Metadata:
         _degrees(said.text(f"{_EXIF}GPSLatitude"), "NS", 90),
         _degrees(said.text(f"{_EXIF}GPSLongitude"), "EW", 180),
         stars(said.text(f"{_XMP}Rating")),
-        said.list(f"{_DC}subject")
+        tuple(word for word in said.list(f"{DC}subject") if word not in said.list(f"{OURS}tags"))
         or tuple(
             path.replace("/", "|").split("|")[-1]
             for path in said.list(f"{_LIGHTROOM}hierarchicalSubject") or said.list(f"{_DIGIKAM}TagsList")
@@ -61,7 +62,7 @@ class _Properties:
     """Properties of a packet, which may be written as attributes or as elements."""
 
     def __init__(self, root: Element) -> None:
-        self._descriptions = list(root.iter(f"{_RDF}Description"))
+        self._descriptions = list(root.iter(f"{RDF}Description"))
 
     def text(self, *names: str) -> str:
         """The first of these properties that is there."""
@@ -78,7 +79,7 @@ class _Properties:
             item.text or ""
             for description in self._descriptions
             for element in description.iterfind(name)
-            for item in element.iter(f"{_RDF}li")
+            for item in element.iter(f"{RDF}li")
         )
 
     def _values(self, name: str) -> Iterator[str]:

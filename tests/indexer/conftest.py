@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli import run
 from engine.library.store import Store
+from engine.model.encoder import RegionEncoder
 from indexer.pipeline import Progress, Report, bring_up_to_date
 from indexer.scan import scan
-from tests.conftest import ColourEncoder
+from tests.conftest import ColourEncoder, paint
 
 
 @dataclass
@@ -125,3 +127,32 @@ def photos(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def command_line(monkeypatch, library, colour_bundle):
+    monkeypatch.setattr(RegionEncoder, "open", classmethod(lambda cls, bundle, threads=None: ColourEncoder(bundle)))
+    monkeypatch.setenv("UNSEEN_LIBRARY", str(library.folder))
+    monkeypatch.setenv("UNSEEN_CACHE", str(colour_bundle.cache))
+    monkeypatch.setenv("UNSEEN_MODEL", str(colour_bundle.folder))
+
+
+@pytest.fixture
+def unseen(capsys, command_line):
+    """Runs a command line; returns its exit status, lines of standard output and lines of standard error."""
+
+    def called(*arguments):
+        capsys.readouterr()
+        status = run([os.fspath(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return status, out.splitlines(), err.splitlines()
+
+    return called
+
+
+@pytest.fixture
+def colours(photos):
+    for colour in ("red", "green", "blue"):
+        paint(photos / f"{colour}.jpg", "black", colour)
+    return photos

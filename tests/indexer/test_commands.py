@@ -2,7 +2,6 @@
 
 import ctypes
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -10,46 +9,17 @@ import sys
 import pytest
 from PIL import Image
 
-from engine.cli import run
 from engine.library.lock import writer_lock
 from engine.library.records import Batch
 from engine.library.store import Store
 from engine.library.vector_index import FaissIndex
 from engine.model.encoder import RegionEncoder
 from indexer import samples
-from tests.conftest import ColourEncoder, paint
+from tests.conftest import paint
 from tests.indexer.conftest import InterruptsOnce
 
+pytestmark = pytest.mark.usefixtures("command_line")
 REPORT = ["found", "added", "updated", "unchanged", "moved", "removed", "failed", "seconds", "images_per_second"]
-
-
-@pytest.fixture(autouse=True)
-def settings(monkeypatch, library, colour_bundle):
-    monkeypatch.setattr(RegionEncoder, "open", classmethod(lambda cls, bundle, threads=None: ColourEncoder(bundle)))
-    monkeypatch.setenv("UNSEEN_LIBRARY", str(library.folder))
-    monkeypatch.setenv("UNSEEN_CACHE", str(colour_bundle.cache))
-    monkeypatch.setenv("UNSEEN_MODEL", str(colour_bundle.folder))
-
-
-@pytest.fixture
-def unseen(capsys):
-    """Runs a command line; returns its exit status, lines of standard output and lines of standard error."""
-
-    def called(*arguments):
-        capsys.readouterr()
-        status = run([os.fspath(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return status, out.splitlines(), err.splitlines()
-
-    return called
-
-
-@pytest.fixture
-def colours(photos):
-    for colour in ("red", "green", "blue"):
-        paint(photos / f"{colour}.jpg", "black", colour)
-    return photos
 
 
 @pytest.fixture
