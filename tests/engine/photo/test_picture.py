@@ -188,6 +188,7 @@ def test_every_format_is_read_and_of_several_frames_the_first(format_, name, tol
         ("I;16", 200 << 8, "PNG", (200, 200, 200)),
         ("I;16", 200 << 8, "TIFF", (200, 200, 200)),
         ("CMYK", (0, 255, 255, 0), "TIFF", (255, 0, 0)),
+        ("F", 1.0, "TIFF", (0, 0, 0)),
         ("CMYK", (0, 255, 255, 0), "JPEG", (255, 0, 0)),
     ],
 )
@@ -393,6 +394,12 @@ def test_a_file_that_cannot_be_opened_says_nothing_about_its_content(tmp_path):
         with pytest.raises(UnreadFile) as caught:
             read_file(str(path))
         assert caught.value.reason == expected
+
+
+def test_a_disk_that_fails_in_the_middle_of_a_file_says_nothing_about_its_content():
+    with pytest.raises(UnreadFile) as caught:
+        read_file("/proc/self/mem")  # can be opened, and fails at the first byte like a network disk that went away
+    assert caught.value.reason in ("input/output error", "changed while it was being read")
 
 
 def test_a_file_that_changes_while_it_is_being_read_is_left_for_another_time(tmp_path):
