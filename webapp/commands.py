@@ -20,9 +20,12 @@ from engine.settings import Settings, load_settings
     default=None,
     help="Whether who asks must show a token (UNSEEN_AUTH). [default: if others than this machine may ask]",
 )
+@click.option("--watch", is_flag=True, help="Keep the library up to date meanwhile, as unseen watch does.")
 @library_option
 @model_option
-def serve(host: str | None, port: int | None, auth: bool | None, library: Path | None, model: str | None) -> None:
+def serve(
+    host: str | None, port: int | None, auth: bool | None, watch: bool, library: Path | None, model: str | None
+) -> None:
     """Serve the web page and the JSON API.
 
     \b
@@ -30,6 +33,7 @@ def serve(host: str | None, port: int | None, auth: bool | None, library: Path |
     """
     from webapp import create_app, logs
     from webapp.auth import only_here, token_needed
+    from webapp.children import Watcher
     from webapp.indexing import EXTENSION as JOBS
     from webapp.library import EXTENSION as LIBRARY
     from webapp.server import Server
@@ -50,9 +54,10 @@ def serve(host: str | None, port: int | None, auth: bool | None, library: Path |
     if not token_needed(settings) and not only_here(settings):
         click.echo("Careful: anyone who can reach this machine can see the photos in the library.", err=True)
     click.echo(f"unseen is at http://{_shown(settings.host)}:{server.port} (stop it with Ctrl-C)", err=True)
-    jobs = app.extensions[JOBS]
-    server.run(on_stop=jobs.stop)
-    jobs.close()
+    beside = [app.extensions[JOBS], *([Watcher(settings)] if watch else [])]
+    server.run(on_stop=lambda: [one.stop() for one in beside])
+    for one in beside:
+        one.close()
 
 
 def _check_that_there_is_a_token(settings: Settings) -> None:

@@ -5,10 +5,8 @@ kept, and an interrupt ends it after the batch in hand. It has a lower priority 
 """
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,19 +15,13 @@ from datetime import UTC, datetime
 from typing import IO, Any, Literal
 
 from engine.settings import Settings
+from webapp.children import COMMAND, end, spawn
 from webapp.errors import JobRunning, NoJob, Stopping
 
 State = Literal["running", "stopping", "done", "cancelled", "failed"]
 
 KEPT = 100  # jobs that are remembered after their end
-PATIENCE = 30.0  # seconds that a run has for the batch in hand when the server stops
 TOLD = ("found", "done", "total", "failed", "seconds_left")  # by the events of a run
-COMMAND = (
-    sys.executable,
-    "-P",
-    "-c",
-    "import os, sys; sys.argv[0] = 'unseen'; os.nice(10); from engine.cli import main; main()",
-)
 
 
 @dataclass(frozen=True)
@@ -134,28 +126,21 @@ class Jobs:
         process = self._process
         self.stop()
         if process is not None:
-            try:
-                process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            end(process)
 
     def _spawn(self, job: Job) -> "subprocess.Popen[str]":
-        settings = self._settings
-        arguments = ["index", "--json", "--library", str(settings.library), "--jobs", str(settings.jobs)]
-        if "model" in settings.model_fields_set:
-            arguments += ["--model", settings.model]
-        if job.retry_failed:
-            arguments.append("--retry-failed")
-        return subprocess.Popen(  # noqa: S603  (our own command; folders come after --, and are no options)
-            [*self.command, *arguments, "--", *job.folders],
-            env={**os.environ, "UNSEEN_CACHE": str(settings.cache)},
-            stdin=subprocess.DEVNULL,
+        arguments = ["--json", *(["--retry-failed"] if job.retry_failed else []), "--", *job.folders]
+        process: subprocess.Popen[str] = spawn(
+            self._settings,
+            "index",
+            *arguments,
+            command=self.command,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            start_new_session=True,  # Ctrl-C on the server's terminal reaches the run through us, once
         )
+        return process
 
     def _follow(self, job_id: int, process: "subprocess.Popen[str]") -> None:
         """In a thread: read what the run says until it ends."""

@@ -94,7 +94,7 @@ class Server:
         """The port in use."""
         return int(self._listeners[0].effective_port)
 
-    def run(self, on_stop: Callable[[], None] = lambda: None) -> None:
+    def run(self, on_stop: Callable[[], object] = lambda: None) -> None:
         """Answer until `stop` is called; then call `on_stop`, and finish what has been asked."""
         while not self._stopping:
             self._turn()

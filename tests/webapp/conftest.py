@@ -23,7 +23,7 @@ COLOUR_INDEX = (
     "-c",
     f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); sys.argv[0] = 'unseen'; "
     "from engine.model.encoder import RegionEncoder; from tests.conftest import ColourEncoder; "
-    "RegionEncoder.open = lambda bundle, threads: ColourEncoder(bundle); from engine.cli import main; main()",
+    "RegionEncoder.open = lambda bundle, **_: ColourEncoder(bundle); from engine.cli import main; main()",
 )
 
 

@@ -19,9 +19,11 @@ sys.path.insert(0, {str(ROOT)!r})
 from engine.model.encoder import RegionEncoder
 from tests.conftest import ColourEncoder
 from tests.webapp.conftest import COLOUR_INDEX
+from webapp import children
 from webapp.jobs import Jobs
-RegionEncoder.open = lambda bundle, *_: ColourEncoder(bundle)
-Jobs.__init__.__defaults__ = (COLOUR_INDEX,)
+RegionEncoder.open = lambda bundle, **_: ColourEncoder(bundle)
+for beside in (Jobs, children.Watcher):
+    beside.__init__.__defaults__ = (COLOUR_INDEX,)
 from webapp.commands import serve
 serve()
 """

@@ -7,7 +7,7 @@ import pytest
 
 from engine.settings import Settings
 from tests.webapp.serving import ROOT
-from webapp import jobs, server
+from webapp import children, server
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE = (ROOT / "compose.yaml").read_text()
@@ -31,7 +31,7 @@ def test_every_setting_in_it_is_one(text):
 
 
 def test_a_stop_has_the_time_that_it_may_take():
-    needed = server.DRAINING + jobs.PATIENCE
+    needed = server.DRAINING + children.PATIENCE
     assert float(unit()["TimeoutStopSec"]) > needed
     assert float(re.search(r"stop_grace_period: (\d+)s", COMPOSE)[1]) > needed
     assert f"({server.DRAINING:.0f} s at most)" in DEPLOY

@@ -114,3 +114,20 @@ def test_an_index_run_ends_with_the_server_and_leaves_the_library_sound(tmp_path
     unseen = [sys.executable, "-c", "from engine.cli import main; main()"]
     checked = subprocess.run([*unseen, "db", "check", "--library", str(library)], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
+
+
+def test_with_watch_a_photo_that_arrives_is_found_and_nothing_is_left_running(tmp_path, colour_bundle):
+    photos, library = tmp_path / "photos", tmp_path / "library"
+    index(library, colour_bundle, [paint(photos / "first.png", "blue")])
+    settings = Settings(library=library, model=str(colour_bundle.folder), cache=colour_bundle.cache)
+    with started(settings, "--watch", code=COLOUR_SERVE, UNSEEN_ROOTS=str(photos)) as running:
+        assert any("Watching" in line for line in running.process.stderr)
+        paint(photos / "second.png", "red", size=(80, 60))
+        connection = http.client.HTTPConnection("127.0.0.1", int(running.address.rsplit(":", 1)[1]))
+        while True:
+            connection.request("GET", f"{API}/images")
+            if json.loads(connection.getresponse().read())["total"] == 2:
+                break
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(60) == 0
+        assert "what is done is kept" in running.process.stderr.read()  # the watcher's own last words
