@@ -23,7 +23,7 @@ Rows = NDArray[np.int64]
 
 LOOSE_KEPT = 20_000  # loose maps that are kept in memory; more are read each time
 LOOSE_AT_ONCE = 2000
-FRUGAL_AT_ONCE = 8192  # photos whose planes are in memory at once, if memory counts more than time
+FRUGAL_AT_ONCE = 256  # photos whose planes are mapped at once, if memory counts more than time
 
 
 @dataclass(frozen=True)
