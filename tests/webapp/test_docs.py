@@ -4,10 +4,13 @@ import argparse
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
+from engine.settings import Settings
+from tests.webapp.serving import COLOUR_SERVE, started
 from webapp import indexing
 from webapp.errors import STATUS
 
@@ -68,6 +71,37 @@ def test_the_examples_show_what_is_answered(own, painted, section):
             assert settled(response.json, folders) == settled(json.loads(shown), {}), command
         else:
             assert response.status_code in (200, 204), command
+
+
+PYTHON = {name: re.findall(r"```python\n(.*?)```", text, re.DOTALL) for name, text in SECTIONS.items()}
+
+
+@pytest.fixture(scope="module")
+def live(library, colour_bundle, tmp_path_factory):
+    """The address of a server with a library of its own."""
+    folder = shutil.copytree(library[0], tmp_path_factory.mktemp("docs") / "library")
+    settings = Settings(library=folder, model=str(colour_bundle.folder), cache=colour_bundle.cache)
+    with started(settings, code=COLOUR_SERVE) as running:
+        yield running.address
+
+
+@pytest.mark.parametrize("section", [name for name, examples in PYTHON.items() if examples])
+def test_the_python_examples_run(live, painted, section, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(painted[0], tmp_path)
+    beginning = re.search(r"```python\n(.*?)```", DOCS.split("\n## ")[0], re.DOTALL)[1]
+    code = "\n".join([beginning, *PYTHON[section]]).replace("http://127.0.0.1:8410", live)
+    exec(code.replace('"/photos', f'"{painted[0].parent}'), {"__name__": section})
+
+
+def test_every_call_has_an_example_in_python(client):
+    code = "\n".join(example for examples in PYTHON.values() for example in examples)
+    for path, operations in client.get("/api/v1/openapi.json").json["paths"].items():
+        part = re.sub(r"\{id\}", r"(\\d+|\\{.+?\\})", path.removeprefix("/api/v1/"))
+        if not part.endswith(("events", "thumbnail", "original")):  # by an address that an answer has
+            assert re.search(rf'["/]{part}["?]', code), path
+        for method in operations:
+            assert method in ("get", "post") or method.upper() in code
 
 
 def test_every_call_and_every_problem_is_described(client):
