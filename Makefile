@@ -13,12 +13,12 @@ EXAMPLES ?= 250
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench quality contract browser clean
+.PHONY: help demo test lint format bench quality audit contract browser clean
 
 help:
 	@echo "make demo [PHOTOS=folder]  index photos and open the page"
 	@echo "make test                  all checks and tests"
-	@echo "make lint | format | bench | quality [DATA=folder] | contract | clean"
+	@echo "make lint | format | bench | quality [DATA=folder] | contract | audit | clean"
 
 $(VENV)/installed: setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "unseen needs Python 3.11 or newer; name one with PYTHON=" >&2; exit 1; }
@@ -57,6 +57,10 @@ bench: $(VENV)/installed-test
 
 quality: $(VENV)/installed-test
 	$(BIN)/python -m tests.benchmarks.quality $(DATA)
+
+audit: $(VENV)/installed
+	$(BIN)/pip install --quiet $(PIP_ARGS) pip-audit
+	$(BIN)/pip-audit
 
 contract: $(VENV)/installed-test
 	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n 0 -s tests/webapp/test_contract.py

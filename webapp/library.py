@@ -13,7 +13,9 @@ from flask import current_app
 
 from engine.errors import LibraryNotFound, UnseenError
 from engine.library.database import DATABASE, Database
+from engine.library.overview import Overview
 from engine.library.records import Photo
+from engine.library.status import Status, index_generation, status_of
 from engine.search.searcher import Searcher, open_searcher
 from engine.settings import Settings
 from webapp.errors import NotInLibrary
@@ -37,6 +39,7 @@ class Library:
         self._identity: tuple[int, int] | None = None
         self._database: Database | None = None
         self._database_identity: tuple[int, int] | None = None
+        self._status: tuple[object, Status] | None = None
         self._encoding = threading.Lock()
         self._encoder: RegionEncoder | None = None
 
@@ -78,6 +81,18 @@ class Library:
             if self._encoder is None or self._encoder.bundle.fingerprint != bundle.fingerprint:
                 self._encoder = RegionEncoder.open(bundle)
             return self._encoder
+
+    def status(self) -> Status:
+        """The library's state, looked at again once it has changed: to sum up 100,000 thumbnails takes a while."""
+        store = self.searcher().store
+        key = (self.identity, Overview(store).state(), index_generation(self.folder))
+        with self._lock:
+            known = self._status
+        if known is None or known[0] != key:
+            known = key, status_of(store)
+            with self._lock:
+                self._status = known
+        return known[1]
 
     def warm(self) -> None:
         """Read what a query needs, so that the first one does not wait; what is wrong is said to who asks."""

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from engine.library.overview import Bounds, Overview
-from engine.library.status import status_of
 from engine.search.serialise import Json, readable, rfc3339
 from webapp.answers import Answer, answers, blueprint, next_page, problems, urls
 from webapp.indexing import JobOut, job_to_json, jobs
@@ -266,7 +265,7 @@ def health() -> Json:
 
 def status_json() -> Json:
     """The object of `GET /status`."""
-    state, running = status_of(searcher().store), jobs().running()
+    state, running = current().status(), jobs().running()
     readable_paths = {"library": readable(str(state.folder)), "roots": [readable(root) for root in state.roots]}
     return {**state.to_json(), **readable_paths, "job": None if running is None else job_to_json(running)}
 
