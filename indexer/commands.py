@@ -155,11 +155,11 @@ def db_check(library: Path | None, as_json: bool) -> None:
         click.echo(json.dumps({"ok": not damage and not disagreement, "problems": damage + disagreement}))
     if damage:
         raise LibraryError(
-            f"The library in {folder}: {' '.join(damage)}",
+            f"The library in {folder}: {' '.join(damage).rstrip('.')}",
             f"Restore {DATABASE} from a backup, or delete it and index again",
         )
     if disagreement:
-        raise LibraryError(f"The library in {folder}: {' '.join(disagreement)}", "Run: unseen db rebuild")
+        raise LibraryError(f"The library in {folder}: {' '.join(disagreement).rstrip('.')}", "Run: unseen db rebuild")
     if not as_json:
         click.echo(f"The database is sound and the index agrees with it: {counts}.")
 

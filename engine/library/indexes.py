@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.errors import LibraryError
 from engine.library import region_index
 from engine.library.region_index import RegionIndex
 from engine.library.store import Store
@@ -23,13 +24,20 @@ SAMPLE = 100  # photos whose numbers are compared
 def refresh(store: Store, *, rebuild: bool = False) -> RegionIndex | None:
     """Bring the indexes on disk up to the database's generation; returns the one of regions, None for no photos.
 
-    `rebuild` starts from nothing. Call it only while holding the writer's lock.
+    `rebuild` starts from nothing. Call it only while holding the writer's lock. Raises LibraryError where the disk is
+    full or cannot be written: nothing is lost then, and searches go on without what could not be written.
     """
-    if not store.count():
-        discard(store.folder)
-        return None
-    _refresh_classes(store, rebuild=rebuild)
-    return region_index.refresh(store, rebuild=rebuild)
+    try:
+        if not store.count():
+            discard(store.folder)
+            return None
+        _refresh_classes(store, rebuild=rebuild)
+        return region_index.refresh(store, rebuild=rebuild)
+    except OSError as error:
+        raise LibraryError(
+            f"The index of the library in {store.folder} cannot be written: {error.strerror or error}",
+            "Searches work without it, slower. When there is room, run: unseen db rebuild",
+        ) from None
 
 
 def discard(folder: Path) -> None:

@@ -1,8 +1,13 @@
+import errno
+import os
+
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.library import indexes, region_index
+from engine.errors import LibraryError
+from engine.library import indexes, region_index, segments
 from engine.library.planes import Planes
 from engine.library.records import Batch
 from engine.library.segments import MAGIC, Segment
@@ -128,6 +133,25 @@ def test_a_segment_of_which_much_is_gone_is_written_anew(store):
     assert [len(segment) for segment in indexes.refresh(store).segments] == [10]
     store.apply(Batch(removed=store.photo_ids()[:2].tolist()))
     assert [len(segment) for segment in indexes.refresh(store).segments] == [6]
+
+
+def test_a_full_disk_is_named_and_leaves_the_index_that_was_there(store, monkeypatch):
+    add(store, 1)
+    indexes.refresh(store)
+    before = {path: path.read_bytes() for path in store.folder.glob("*.planes")}
+    add(store, 2)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(segments, "_reserve", full)
+        with pytest.raises(LibraryError, match="No space left"):
+            indexes.refresh(store)
+    assert {path: path.read_bytes() for path in store.folder.glob("*.planes")} == before
+    assert region_index.load(store.folder, region_index.library_of(store)).generation == 1
+    indexes.refresh(store)
+    assert indexes.check(store) == []
 
 
 def test_checking_finds_an_index_of_regions_that_disagrees(store):
