@@ -77,6 +77,7 @@ setup(
         "test": [
             "rawpy>=0.21",
             "hypothesis>=6.100",
+            "axe-playwright-python>=0.1.4",  # carries axe-core
             "import-linter>=2.0",
             "mypy>=1.13",
             "openapi-python-client>=0.24",

@@ -22,6 +22,7 @@ from engine.errors import (
 )
 from engine.photo import NotAPhoto, UnreadablePhoto
 from engine.search.serialise import readable
+from webapp import texts
 
 logger = logging.getLogger("unseen.errors")
 
@@ -200,7 +201,7 @@ def _invalid(error: ValidationError) -> ResponseReturnValue:
     """Arguments of a page; those of the API are refused before they come this far."""
     faults = [fault for fault in error.errors() if fault["type"] != "none_required"]
     detail = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in faults)
-    return render_template("error.html", title="This address cannot be read", detail=detail), 422
+    return render_template("error.html", title=texts.text("not_readable"), detail=detail), 422
 
 
 def _http(error: HTTPException) -> ResponseReturnValue:

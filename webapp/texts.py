@@ -47,7 +47,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "lowest_confidence": "Lowest confidence shown",
     "without_image": "Without the image",
     "where": "Where",
-    "where_on_all": "Show on every photo where the words were found",
+    "where_on_all": "Show on every photo where the words were found (h)",
     "filters": "Filters",
     "remove_filter": "Remove the filter {name} {value}",
     "filter.folder": "Folder",
@@ -76,7 +76,6 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "confidence_score": "confidence {confidence}, score {score}",
     "good_mark": "marked as a match",
     "bad_mark": "marked as no match",
-    "copies": ("{count:,} more like it", "{count:,} more like it"),
     "download": "Download this list",
     "key_search": "search",
     "key_move": "move",
@@ -126,7 +125,6 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "warning": "Damaged",
     "missing": "The file was gone when it was last looked for",
     "original": "Open the original",
-    "more_like_this": "More like this",
     "like_there": "Photos with something like what is there",
     "like_whole": "or like the whole of this one",
     "like_this_one": "Photos like this one",
@@ -134,7 +132,6 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     # Explore
     "explore_intro": "What the library holds, as far as unseen can tell by looking.",
     "tags": "Tags",
-    "all_tags": "All {count:,} tags",
     "at_random": "At random",
     "others": "Others",
     "timeline": "Timeline",
@@ -159,6 +156,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "could_not_be_read": "Could not be read",
     "on_disk": "On disk",
     "model": "Model",
+    "utc": "{time} UTC",
     "last_change": "Last change",
     "in_folder": "In <code>{folder}</code>",
     "look_again": "Look again",
@@ -205,7 +203,6 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "api_answers": "Answers:",
     # Scripts
     "js.suggestions": "Suggestions",
-    "js.percent": "{n}\u202f%",
     "js.offline": "The server does not answer. Is it still running?",
     "js.failed": "That did not work: {reason}",
     "js.retry": "Try again",
@@ -217,7 +214,6 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "js.no_match": "No match (-)",
     "js.region": "Row {row}, column {col}. Enter finds photos with something like it.",
     "js.no_heat": "The heatmap could not be loaded",
-    "js.loaded": "{n} photos shown",
     "js.close": "Close",
 }
 

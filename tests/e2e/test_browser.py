@@ -1,33 +1,15 @@
 """A person at the page: a real server, a real browser."""
 
-from pathlib import Path
-
 import pytest
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from engine.settings import Settings
 from tests.conftest import paint
 from tests.webapp.conftest import index
 from tests.webapp.serving import started
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PHOTOS = 70  # more than fit on a page
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed"),
-]
 
 # How opaque the heat is where it is strongest, and the centre of its weight in fractions of the photo.
 HEAT = """() => {
@@ -61,39 +43,6 @@ def _add_spot(path, colour, box):
     picture.load()
     picture.paste(colour, box)
     picture.save(path)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def visit(browser, server):
-    """Opens pages of the server, and finds fault with any error or any request that leaves it."""
-    faults, contexts = [], []
-
-    def open_page(path, **options):
-        context = browser.new_context(base_url=server.address, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on(
-            "console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None
-        )
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on(
-            "request", lambda request: None if request.url.startswith(server.address) else faults.append(request.url)
-        )
-        page.goto(path)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert faults == []
 
 
 def search(page, words):

@@ -53,6 +53,7 @@ function prune() {
     if (end - height < innerHeight + KEPT) break;
     nodes.forEach((node) => node.remove());
     below.push({ nodes, height });
+    list.classList.add("cut"); // the row that is last now is as wide as it was
     pad("bottom", height);
     end -= height;
   }
@@ -67,6 +68,7 @@ function restore() {
   while (below.length && list.getBoundingClientRect().bottom < innerHeight + KEPT) {
     const { nodes, height } = below.pop();
     list.append(...nodes);
+    list.classList.toggle("cut", below.length > 0);
     pad("bottom", -height);
   }
 }
@@ -108,6 +110,7 @@ function unfold() {
   if (!list?.isConnected) return;
   list.prepend(...above.flatMap(({ nodes }) => nodes));
   list.append(...below.reverse().flatMap(({ nodes }) => nodes));
+  list.classList.remove("cut");
   above = [];
   below = [];
   pad("top", -padding.top);

@@ -40,7 +40,6 @@ const inSight = new IntersectionObserver((entries) => {
 // Photos that have come onto the page.
 export function watch() {
   document.getElementById("heat")?.setAttribute("aria-pressed", String(all));
-  document.querySelectorAll("[data-script]").forEach((part) => (part.hidden = false));
   if (all) document.querySelectorAll(".grid a[data-heatmap]").forEach((photo) => inSight.observe(photo));
 }
 

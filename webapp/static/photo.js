@@ -28,7 +28,6 @@ function paint() {
 }
 
 function start() {
-  document.querySelectorAll("[data-script]").forEach((part) => (part.hidden = false));
   document.getElementById("stage").classList.toggle("off", hidden);
   const slider = document.getElementById("strength");
   if (slider) slider.value = strength;

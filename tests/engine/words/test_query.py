@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import EmptyQuery, QueryError
-from engine.words.query import MAX_LENGTH, MAX_TERMS, Filters, Term, parse, parse_time
+from engine.words.query import MAX_LENGTH, MAX_TERMS, Filters, Term, filters_in, parse, parse_time, with_filter
 
 COMPOUNDS = {"traffic light", "polar bear", "hot dog", "great white shark", "white shark"}
 
@@ -113,3 +113,21 @@ def test_any_text_gives_terms_or_a_clear_error(text):
     else:
         assert any(term.weight > 0 for term in query.terms)
         assert all(any(c.isalnum() for c in term.text) for term in query.terms)
+
+
+def test_a_filter_can_be_taken_out_of_a_query_and_put_in_place_of_another():
+    text = 'dog folder:"/my photos" after:2020 camera:Canon'
+    assert filters_in(text) == [
+        ("folder", "/my photos", "dog after:2020 camera:Canon"),
+        ("after", "2020", 'dog folder:"/my photos" camera:Canon'),
+        ("camera", "Canon", 'dog folder:"/my photos" after:2020'),
+    ]
+    assert with_filter("dog camera:Canon camera:Leica", "camera", "Box Brownie") == 'dog camera:"Box Brownie"'
+    assert with_filter("camera:Canon", "camera", None) == ""
+    assert with_filter("dog", "after", "2024-07") == "dog after:2024-07"
+
+
+@given(st.text(max_size=60), st.sampled_from(["folder", "camera"]), st.text(st.characters(exclude_characters='"')))
+def test_a_filter_that_is_written_is_read_again(text, name, value):
+    written = with_filter(text.replace('"', ""), name, f"a{value}".strip())
+    assert f"a{value}".strip() in [found for kind, found, _ in filters_in(written) if kind == name]
