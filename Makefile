@@ -13,7 +13,7 @@ EXAMPLES ?= 250
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench quality audit contract browser clean
+.PHONY: help demo test lint format bench quality audit contract browser screenshots clean
 
 help:
 	@echo "make demo [PHOTOS=folder]  index photos and open the page"
@@ -64,6 +64,9 @@ audit: $(VENV)/installed
 
 contract: $(VENV)/installed-test
 	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n 0 -s tests/webapp/test_contract.py
+
+screenshots: $(VENV)/installed-test browser
+	$(BIN)/python docs/screenshots.py build/screenshots
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info

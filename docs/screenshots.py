@@ -1,84 +1,33 @@
-"""Makes the pictures of the README from a running server.
+"""Takes pictures of every page, light and dark, large and small, over the sample photos of scikit-image.
 
-$ unseen serve &
-$ python docs/screenshots.py http://127.0.0.1:8410 docs/images --word giraffe --unknown girafe
+$ python docs/screenshots.py build/screenshots
+
+Those that the README shows go to docs/images as well.
 """
 
-import argparse
-from collections.abc import Callable
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
-from playwright.sync_api import Browser, Page, sync_playwright
+import skimage
+from playwright.sync_api import Page, sync_playwright
 
+IMAGES = Path(__file__).parent / "images"
+SAMPLES = Path(skimage.__file__).parent / "data"
 CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-]
-DESKTOP, PHONE = (1280, 800), (390, 844)
-
-
-def main() -> None:
-    """Read the arguments and take every picture."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("address", help="of a running `unseen serve`")
-    parser.add_argument("folder", type=Path, help="where the pictures go")
-    parser.add_argument("--word", default="giraffe", help="what is searched for")
-    parser.add_argument("--unknown", default="girafe", help="a word with a slip of the pen")
-    arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    results, misspelt = f"/?q={quote(arguments.word)}", f"/?q={quote(arguments.unknown)}"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-
-        def take(
-            name: str, path: str, size: tuple[int, int], scheme: str, act: Callable[[Page], None] | None = None
-        ) -> None:
-            picture = arguments.folder / f"{name}.png"
-            shoot(browser, arguments.address + path, picture, size, scheme, act)
-            print(picture)
-
-        take("search", results, DESKTOP, "light")
-        take("search-dark", results, DESKTOP, "dark")
-        take("heatmaps", results, DESKTOP, "dark", heat)
-        take("photo", results, DESKTOP, "light", open_first)
-        take("photo-dark", results, DESKTOP, "dark", open_first)
-        take("spelling", misspelt, DESKTOP, "light")
-        take("library", "/library", DESKTOP, "light")
-        take("phone-search", results, PHONE, "light")
-        take("phone-photo", results, PHONE, "dark", open_first)
-        browser.close()
-
-
-def shoot(
-    browser: Browser,
-    address: str,
-    picture: Path,
-    size: tuple[int, int],
-    scheme: str,
-    act: Callable[[Page], None] | None = None,
-) -> None:
-    """Open a page, `act` on it, wait until nothing is loading any more, and keep what is seen."""
-    page = browser.new_page(
-        viewport={"width": size[0], "height": size[1]},
-        device_scale_factor=2 if size == PHONE else 1,
-        color_scheme="dark" if scheme == "dark" else "light",
-        reduced_motion="reduce",
-    )
-    page.goto(address, wait_until="networkidle")
-    if act:
-        act(page)
-        page.wait_for_load_state("networkidle")
-    page.screenshot(path=picture)
-    page.close()
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-sync", "--hide-scrollbars"]
+SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
+UNSEEN = [sys.executable, "-c", "import sys; sys.argv[0] = 'unseen'; from engine.cli import main; main()"]
+README = {
+    "search-desktop-light": "search",
+    "photo-desktop-light": "photo",
+    "explore-desktop-light": "explore",
+}
 
 
 def heat(page: Page) -> None:
@@ -94,5 +43,70 @@ def open_first(page: Page) -> None:
     page.wait_for_selector("#layers canvas")
 
 
+PAGES: dict[str, tuple[str, Callable[[Page], None] | None]] = {
+    "home": ("/", None),
+    "search": ("/?q=kitten&min_confidence=0", None),
+    "heatmaps": ("/?q=kitten&min_confidence=0", heat),
+    "date": ("/?q=kitten&min_confidence=0&sort=date", None),
+    "spelling": ("/?q=kittenn", None),
+    "photo": ("/?q=kitten&min_confidence=0", open_first),
+    "terms": ("/?q=kitten+eye&min_confidence=0", open_first),
+    "filters": ("/filters?q=kitten", None),
+    "explore": ("/explore", None),
+    "tag": ("/tag/cat", None),
+    "map": ("/map", None),
+    "library": ("/library", None),
+    "api": ("/api/docs", None),
+    "error": ("/nothing", None),
+}
+
+
+def main(folder: Path) -> None:
+    """Take every picture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with served() as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        for size, (width, height) in SIZES.items():
+            for scheme in ("light", "dark"):
+                context = browser.new_context(
+                    viewport={"width": width, "height": height},
+                    color_scheme="dark" if scheme == "dark" else "light",
+                    reduced_motion="reduce",
+                )
+                for name, (path, act) in PAGES.items():
+                    page = context.new_page()
+                    page.goto(address + path, wait_until="networkidle")
+                    if act:
+                        act(page)
+                        page.wait_for_load_state("networkidle")
+                    page.screenshot(path=folder / f"{name}-{size}-{scheme}.png")
+                    page.close()
+                context.close()
+        browser.close()
+    for taken, shown in README.items():
+        shutil.copyfile(folder / f"{taken}.png", IMAGES / f"{shown}.png")
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """The address of a server over the sample photos."""
+    with tempfile.TemporaryDirectory() as work:
+        environment = {**os.environ, "UNSEEN_LIBRARY": f"{work}/library"}
+        photos = Path(work) / "photos"
+        photos.mkdir()
+        for sample in SAMPLES.iterdir():
+            if sample.suffix in {".png", ".jpg", ".jpeg"}:
+                shutil.copy(sample, photos)
+        subprocess.run([*UNSEEN, "index", photos], env=environment, check=True)  # noqa: S603
+        command = [*UNSEEN, "serve", "--port", "0"]
+        server = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)  # noqa: S603
+        assert server.stderr is not None
+        try:
+            yield next(line.split(" at ")[1].split()[0] for line in server.stderr if "unseen is at" in line)
+        finally:
+            server.terminate()
+            server.wait()
+
+
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))

@@ -76,6 +76,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "confidence_score": "confidence {confidence}, score {score}",
     "good_mark": "marked as a match",
     "bad_mark": "marked as no match",
+    "copies": ("{count:,} copy", "{count:,} copies"),
     "download": "Download this list",
     "key_search": "search",
     "key_move": "move",

@@ -20,6 +20,7 @@ from webapp.pages.search import search
 from webapp.schemas import Region, SearchArguments, cell_of
 
 SIMILAR = 18
+COPIES = 20  # named
 
 
 class Place(SearchArguments):
@@ -61,6 +62,7 @@ def photo(photo_id: int) -> ResponseReturnValue:
         mark=mark,
         tags=searcher().tags_of(photo_id, api.TAGS),
         keywords=store.keywords_of([photo_id]).get(photo_id, []),
+        copies=[copy for copy in store.with_content(shown.content_hash) if copy.id != photo_id][:COPIES],
         grid_size=searcher().bundle.grid,
         best=_best_cells(explanation) if explanation else [],
         picked=_box_of(cell) if cell else None,
