@@ -69,8 +69,6 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "filters_pass_none": "No photo passes the filters of this query.",
     "no_photo_passes": "No photo passes these filters",
     "without_filters": "Without filters",
-    "no_photos_yet": "The library holds no photos yet",
-    "add_some": "Add some with <code>unseen index FOLDER</code>",
     "more_photos": "More photos",
     "confidence": "confidence",
     "confidence_score": "confidence {confidence}, score {score}",

@@ -97,9 +97,12 @@ def _browse(arguments: SearchArguments, wanted: Filters) -> ResponseReturnValue:
     store = searcher().store
     if arguments.q.strip() and not wanted:
         search(arguments, 1, 0)  # says what is wrong with words that are none
+    total = store.count(wanted)
+    if not total and not wanted:
+        return welcome()  # also while the first index run has not stored anything
     photos = store.page(filters=wanted, newest_first=True, limit=PAGE, offset=arguments.offset)
     shown = [Shown(photo, arguments.offset + place) for place, photo in enumerate(photos, start=1)]
-    return _page(arguments, items=by_month(shown), count=len(shown), total=store.count(wanted))
+    return _page(arguments, items=by_month(shown), count=len(shown), total=total)
 
 
 def _failed(arguments: SearchArguments, error: UnseenError) -> ResponseReturnValue:
