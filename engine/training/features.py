@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -108,14 +109,36 @@ class FeatureCache:
 
         Raises DataError for a photo that cannot be read, and for a cache that cannot be written.
         """
+
+        def pixels(first: int) -> Iterator[NDArray[np.uint8]]:
+            for batch in squares(paths[first:], self.spec.input_size):
+                yield np.ascontiguousarray(batch[:, :, ::-1]) if flip else batch
+
+        return self._looked(self._key(paths, flip), len(paths), label, pixels)
+
+    def of_pixels(
+        self, key: str, count: int, pixels: Callable[[int], Iterator[NDArray[np.uint8]]], label: str
+    ) -> Features:
+        """Features of `count` pictures (S, S, 3), which `pixels` gives from a place on; `key` stands for them all."""
+
+        def batches(first: int) -> Iterator[NDArray[np.uint8]]:
+            pictures = pixels(first)
+            while batch := list(islice(pictures, BATCH)):
+                yield np.stack(batch)
+
+        return self._looked(self._key([], flip=False, beside=key), count, label, batches)
+
+    def _looked(
+        self, key: str, count: int, label: str, pixels: Callable[[int], Iterator[NDArray[np.uint8]]]
+    ) -> Features:
+        """Features of batches of pixels (B, S, S, 3)."""
         names = list(Features._fields if self.prior is not None else Features._fields[:2])
 
         def compute(folder: Path, first: int) -> Iterator[Outputs]:
             look = self._network(names, folder)
-            for pixels in squares(paths[first:], self.spec.input_size):
-                yield look(np.ascontiguousarray(pixels[:, :, ::-1]) if flip else pixels)
+            return map(look, pixels(first))
 
-        return self._cached(self._key(paths, flip), names, len(paths), label, compute)
+        return self._cached(key, names, count, label, compute)
 
     def precomputed(self, split: Split, *, label: str = "photos") -> Features:
         """Region features that come with the data set, and the scene features computed from them.
@@ -156,8 +179,8 @@ class FeatureCache:
         arrays = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in names]
         return Features(arrays[0], arrays[1], *(arrays[2:] or (None, None)))
 
-    def _key(self, paths: Sequence[Path], flip: bool) -> str:
-        digest = hashlib.sha256(json.dumps([repr(self.spec), self.top_k, flip]).encode())
+    def _key(self, paths: Sequence[Path], flip: bool, beside: str = "") -> str:
+        digest = hashlib.sha256(json.dumps([repr(self.spec), self.top_k, flip]).encode() + beside.encode())
         if self.prior is not None:
             digest.update(repr(self.prior.temperature).encode() + self.prior.class_vectors.numpy().tobytes())
         for path in paths:

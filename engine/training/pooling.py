@@ -23,8 +23,8 @@ _TILE = 1 << 15  # image scores at once for each core: k times as many are what 
 def pooled_scores(vectors: Tensor, queries: Tensor, top_k: int) -> Tensor:
     """The mean of the `top_k` highest region scores: vectors (B, R, D) and queries (C, D) → (B, C), single precision.
 
-    As `engine.model.biam.pool(vectors @ queries.T, top_k)`, and its gradient for `vectors`; `queries` get none. Regions
-    that tie at the edge of the `top_k` share the gradient, where a general top-k picks some of them.
+    As `engine.model.biam.pool(vectors @ queries.T, top_k)`, and its gradients. Regions that tie at the edge of the
+    `top_k` share the gradient, where a general top-k picks some of them.
     """
     queries = queries.to(vectors.dtype)
     if vectors.device.type != "cpu":
@@ -48,22 +48,25 @@ class _PooledScores(torch.autograd.Function):
             highest = _highest(tile, k)
             torch.mean(torch.stack(highest), 0, out=scores[images])
             torch.ge(tile, highest[-1][:, None], out=chosen[images])
-        ctx.save_for_backward(queries, chosen)
+        ctx.save_for_backward(vectors, queries, chosen)
         return scores
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        queries, chosen = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        vectors, queries, chosen = ctx.saved_tensors
         B, R, C = chosen.shape
         result = queries.new_empty(B, R, queries.shape[1])
+        of_queries = torch.zeros(queries.shape) if ctx.needs_input_grad[1] else None
         room, nothing = queries.new_empty(_images(C), R, C), queries.new_zeros(())
         for images in _tiles(B, C):
             mask = chosen[images]
             share = (gradient[images] / mask.view(torch.uint8).sum(1, dtype=torch.int32)).to(queries.dtype)
             tile = torch.where(mask, share[:, None], nothing, out=room[: len(mask)])
             torch.matmul(tile, queries, out=result[images])
-        return result, None, None
+            if of_queries is not None:
+                of_queries += tile.flatten(0, 1).T @ vectors[images].flatten(0, 1)
+        return result, None if of_queries is None else of_queries.to(queries.dtype), None
 
 
 def _highest(scores: Tensor, k: int) -> list[Tensor]:

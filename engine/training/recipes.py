@@ -43,6 +43,10 @@ class Recipe:
     distillation: float = 0.0  # weight of the distillation loss beside the ranking loss
     average: float = 0.0  # decay of the moving average of the weights that is kept in the end; 0 keeps the last ones
     restraint: float = 0.0  # weight of the size of what BiAM adds to the prior, see Scorer
+    repeats: dict[str, int] = field(default_factory=dict)  # times an epoch for a collection's photos, by its folder
+    tuning: float = 0.0  # learning rate of the tags' own label vectors, in those of the head; 0 leaves them as they are
+    located: float = 0.0  # weight of the loss of photos in which things are outlined, see `engine.training.located`
+    located_batch: int = 8
     batch_size: int = 32
     weight_decay: float = 5e-4
     decoupled_decay: bool = False  # AdamW instead of Adam
@@ -78,10 +82,13 @@ RECIPES = {
         biam=BiAMConfig(features=320, scene=1280, width=256, embedding=512, heads=8, words=64),
         prior=PriorConfig(classes=1000, words=64, temperature=1.5, scale=5.0),
         lexicon=True,
-        near=0.5,
-        schedule=Schedule(1e-3, 2e-5, epochs=6, warmup=1),
+        near=0.6,
+        schedule=Schedule(1e-3, 2e-5, epochs=3, warmup=1),
         distillation=2.0,
         average=0.998,
+        repeats={"flickr-captions": 6},
+        tuning=3.0,
+        located=1.0,
         weight_decay=0.02,
         decoupled_decay=True,
         flip=True,

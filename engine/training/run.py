@@ -1,12 +1,13 @@
 """One training run from a data set on disk to a bundle on disk."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from engine.library.region_map import Array
 from engine.model.bundle import SHIPPED, Reference
@@ -18,6 +19,7 @@ from engine.training.datasets import Dataset, load
 from engine.training.datasets.base import Split
 from engine.training.features import FeatureCache
 from engine.training.finish import background_rows, region_vectors, write_bundle
+from engine.training.located import LocatedSet, draw_views, pixels_of, shares_of
 from engine.training.near import forget_near_negatives
 from engine.training.pooling import pooled_scores
 from engine.training.recipes import Recipe
@@ -29,6 +31,7 @@ from engine.words.vectors import WordVectors, open_word_vectors
 HELD_OUT = 5  # every fifth photo is kept from the run that confidence is fitted on
 CALIBRATED_ON = 2_000  # photos
 MIN_CONFIDENCE = 0.02  # the default cut-off
+CROPS, MOSAICS = 12, 6  # views that are made of an outlined photo: alone, and together with others
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Session:
 
     recipe: Recipe
     dataset: Dataset
+    behind: WordVectors  # what `words` are without a lexicon
     words: WordVectors
     lexicon: LexiconTable | None
     classes: Array | None  # (K, d) label vectors of the teacher's classes
@@ -45,7 +49,7 @@ class Session:
     @classmethod
     def open(cls, recipe: Recipe, data: Path, cache: Path) -> "Session":
         """Load the data set and the word vectors; raises DataError or WordsError."""
-        words = open_word_vectors(recipe.words, cache)
+        words = behind = open_word_vectors(recipe.words, cache)
         lexicon = LexiconTable.load(SHIPPED / "lite" / LEXICON) if recipe.lexicon else None
         if lexicon is not None:
             words = Lexicon(words, lexicon)
@@ -63,7 +67,13 @@ class Session:
             prior = SemanticPrior(recipe.prior)
             prior.class_vectors.copy_(torch.from_numpy(classes))
         return cls(
-            recipe, dataset, words, lexicon, classes, FeatureCache(cache, recipe.backbone, prior, recipe.biam.top_k)
+            recipe,
+            dataset,
+            behind,
+            words,
+            lexicon,
+            classes,
+            FeatureCache(cache, recipe.backbone, prior, recipe.biam.top_k),
         )
 
     def label_vectors(self, tags: Sequence[str]) -> Array:
@@ -87,6 +97,8 @@ class Session:
         recipe, data = self.recipe, self.dataset
         if recipe.finish is None or data.train_and_validation() is data.train:
             train = self.photos(data.train, "training photos", flip=recipe.flip)
+            if recipe.repeats:
+                train = train.subset(repeated(data.train.names.tolist(), recipe.repeats))
             validation = self.photos(data.validation, "validation photos") if len(data.validation) else None
             return Stages(train, validation, train if recipe.finish is not None else None)
         # Both stages share one set of features.
@@ -95,10 +107,35 @@ class Session:
         tagged = (both.split.annotations[:, data.seen] > 0).sum(axis=1) > 0
         return Stages(both.subset(rows[:cut]), both.subset(rows[cut:]), both.subset(rows[(rows < cut) | tagged]))
 
-    def trainer(self, work: Path) -> Trainer:
+    def located(self) -> LocatedSet | None:
+        """Views of the outlined photos, if the data set has any and the recipe wants them."""
+        outlines, recipe = self.dataset.outlined, self.recipe
+        if outlines is None or not recipe.located:
+            return None
+        views = draw_views(len(outlines), CROPS, MOSAICS * len(outlines), recipe.seed)
+        size = recipe.backbone.input_size
+
+        def pixels(first: int) -> Iterator[NDArray[np.uint8]]:
+            return pixels_of(outlines, views[first:], size)
+
+        key = repr((views, [(str(path), path.stat().st_mtime_ns) for path in outlines.photos]))
+        features = self.cache.of_pixels(key, len(views), pixels, "views of outlined photos")
+        rows, cols = features.regions.shape[2:]
+        return LocatedSet(features, shares_of(outlines, views, (rows, cols)), self.label_vectors(outlines.names))
+
+    def trainer(self, work: Path, located: LocatedSet | None = None) -> Trainer:
         """A trainer for a head on the seen tags."""
         vectors = self.label_vectors(self.dataset.tags[self.dataset.seen])
-        return Trainer(self.recipe, vectors, self.classes, work)
+        return Trainer(self.recipe, vectors, self.classes, work, located=located)
+
+    def tuned(self, trainer: Trainer) -> "Session":
+        """The session with the lexicon that a trainer has tuned, and the words in it; itself where nothing was."""
+        if self.lexicon is None or not self.recipe.tuning:
+            return self
+        tags = self.dataset.tags[self.dataset.seen]
+        known = [i for i, tag in enumerate(tags) if self.words.knows(tag)]
+        table = self.lexicon.with_vectors([tags[i] for i in known], trainer.label_vectors()[known])
+        return replace(self, lexicon=table, words=Lexicon(self.behind, table))
 
 
 class Stages(NamedTuple):
@@ -120,22 +157,34 @@ def train_bundle(recipe: Recipe, data: Path, out: Path, name: str, work: Path, c
     """
     session = Session.open(recipe, data, cache)
     train, validation, finish = session.stages()
-    trainer = session.trainer(work / "all")
+    located = session.located()
+    trainer = session.trainer(work / "all", located)
     head = trainer.fit(train, validation, finish)
     columns = session.dataset.seen
+    judging = trainer
     if session.dataset.calibration is not None:
-        judge, columns = head, slice(None)
+        columns = slice(None)
         unlearned = session.photos(session.dataset.calibration, "photos to fit confidence on")
+        if located is None:
+            judge = head
+        else:  # which has seen those photos
+            judging = session.trainer(work / "held-out")
+            judge = judging.fit(train, validation, finish)
     elif validation is None:
-        rows = np.arange(len(train))
-        judge = session.trainer(work / "held-out").fit(train.subset(rows[rows % HELD_OUT != 0]))
-        unlearned = train.subset(rows[rows % HELD_OUT == 0])
+        names = train.split.names
+        _, number = np.unique(names, return_inverse=True)  # a photo that is repeated is held out with its repeats
+        judging = session.trainer(work / "held-out", located)
+        judge = judging.fit(train.subset(np.flatnonzero(number % HELD_OUT != 0)))
+        unlearned = train.subset(np.flatnonzero(number % HELD_OUT == 0))
     else:
         judge, unlearned = trainer.selected(), validation
     trainer.team.leave()
     if not trainer.team.leads:
         return False
-    background = train.subset(np.asarray(background_rows(train.split.names.tolist())))
+    _, first = np.unique(train.split.names, return_index=True)
+    once = np.sort(first)
+    background = train.subset(once[background_rows(train.split.names[once].tolist())])
+    judged, session = session.tuned(judging), session.tuned(trainer)
     tags = [tag for tag in session.dataset.tags[session.dataset.seen] if session.words.knows(tag)]
     write_bundle(
         out,
@@ -145,12 +194,18 @@ def train_bundle(recipe: Recipe, data: Path, out: Path, name: str, work: Path, c
         background,
         tags=tags,
         labels=labels_for(tags, session.words),
-        calibration=calibrate(session, judge.cpu(), unlearned, background, columns).weights,
+        calibration=calibrate(judged, judge.cpu(), unlearned, background, columns).weights,
         min_confidence=MIN_CONFIDENCE,
         lexicon=session.lexicon,
-        card={"photos": len(train), "tags": len(tags)},
+        card={"photos": len(once), "tags": len(tags)},
     )
     return True
+
+
+def repeated(names: Sequence[bytes], repeats: dict[str, int]) -> NDArray[np.int64]:
+    """Rows of an epoch: those of a collection (first part of the name) as often as `repeats` says, others once."""
+    times = [repeats.get(name.split(b"/")[0].decode(errors="replace"), 1) for name in names]
+    return np.repeat(np.arange(len(names)), times)
 
 
 def calibrate(

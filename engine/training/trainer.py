@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from engine.model.network import Head
 from engine.training.datasets.base import Split
 from engine.training.distributed import Team
 from engine.training.features import Features
+from engine.training.located import LocatedSet, located_loss
 from engine.training.losses import distillation_loss, ranking_loss
 from engine.training.metrics import precision_recall_f1_at_k
 from engine.training.pooling import pooled_scores
@@ -37,7 +38,8 @@ from engine.training.recipes import Recipe, Schedule
 
 Array = NDArray[np.float32]
 Rows = NDArray[np.int64]
-LOGGED = ("rate", "loss", "ranking", "distillation", "f1")
+LOGGED = ("rate", "loss", "ranking", "distillation", "located", "f1")
+OFFSET_DECAY = 1.0  # weight decay of what tuning adds to the label vectors
 
 
 @dataclass(frozen=True)
@@ -65,36 +67,73 @@ class TrainingSet:
         return features.take(photos if self.rows is None else self.rows[photos])
 
 
+class Scored(NamedTuple):
+    """What a Scorer says of a batch, in single precision."""
+
+    scores: Tensor  # (B, C + K)
+    size: Tensor  # mean square length of what BiAM adds in word space, without the bias
+    located: Tensor  # the loss of the views; 0 without any
+
+
 class Scorer(nn.Module):
-    """A head and the vectors it is trained to score: features → scores for the seen tags and the teacher's classes."""
+    """A head and the vectors it is trained to score: features → scores for the seen tags and the teacher's classes.
 
-    queries: Tensor
+    With `tuning` the tags' own vectors are trained too, that many times as fast as the head: each moves from where the
+    words put it to where the photos want it, and stays a unit vector.
+    """
 
-    def __init__(self, head: Head, vectors: Array) -> None:
+    vectors: Tensor
+    names: Tensor
+
+    def __init__(
+        self, head: Head, vectors: Array, labels: int, names: Array | None = None, tuning: float = 0.0
+    ) -> None:
         super().__init__()
         self.head = head
-        queries = functional.pad(torch.from_numpy(vectors.astype(np.float32)), (0, 1), value=1.0)
-        self.register_buffer("queries", queries, persistent=False)  # (C + K, d + 1)
+        self.tuning = tuning
+        self.register_buffer("vectors", torch.from_numpy(vectors.astype(np.float32)), persistent=False)  # (C + K, d)
+        found = torch.zeros(0, vectors.shape[1]) if names is None else torch.from_numpy(names.astype(np.float32))
+        self.register_buffer("names", functional.pad(found, (0, 1), value=1.0), persistent=False)  # (M, d + 1)
+        self.offsets = nn.Parameter(torch.zeros(labels, vectors.shape[1])) if tuning else None
 
-    def forward(self, regions: Tensor, scene: Tensor, direction: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Regions (B, F, H, W), scene (B, S) and the prior's unit vectors (B, R, d) → scores (B, C + K) and size.
+    def label_vectors(self) -> Tensor:
+        """The vectors (C + K, d), those of tags as they have been tuned."""
+        if self.offsets is None:
+            return self.vectors
+        labels = len(self.offsets)
+        tuned = functional.normalize(self.vectors[:labels] + self.tuning * self.offsets, dim=-1)
+        known = self.vectors[:labels].any(dim=-1, keepdim=True)  # a tag without a vector stays without
+        return torch.cat([tuned * known, self.vectors[labels:]])
 
-        The size is the mean square length of what BiAM adds in word space, without the bias. Both are in single
-        precision.
+    @property
+    def queries(self) -> Tensor:
+        """The vectors with the bias after them (C + K, d + 1)."""
+        return functional.pad(self.label_vectors(), (0, 1), value=1.0)
+
+    def forward(self, regions: Tensor, scene: Tensor, direction: Tensor | None, shares: Tensor | None = None) -> Scored:
+        """Regions (B + V, F, H, W), scene (B + V, S) and the prior's unit vectors (B + V, R, d) → Scored.
+
+        The last V are views of which `shares` (V, R, M) says what is where; they are no photos with tags.
         """
         vectors = self.head.biam.region_vectors(regions, scene)
         size = vectors[..., :-1].float().square().sum(-1).mean()
         if self.head.prior is not None and direction is not None:
             vectors = vectors + self.head.prior.scaled(direction).to(vectors.dtype)
-        return pooled_scores(vectors, self.queries, self.head.biam.config.top_k), size
+        located = size.new_zeros(())
+        if shares is not None:
+            views = vectors[-len(shares) :]
+            vectors = vectors[: -len(shares)]
+            located = located_loss(views, shares, self.names)
+        return Scored(pooled_scores(vectors, self.queries, self.head.biam.config.top_k), size, located)
 
 
 class Trainer:
     """Trains one head by one recipe.
 
     `label_vectors` (C, d) are those of the data set's seen tags, `class_vectors` (K, d) those of the teacher's classes.
-    `folder` holds the checkpoint and the log, `log.csv`. Numbers have the type `autocast` where that is safe; None
-    means single precision everywhere, and "auto" what the machine is fast at.
+    `located` are views of which it is known what is where. `folder` holds the checkpoint and the log, `log.csv`.
+    Numbers have the type `autocast` where that is safe; None means single precision everywhere, and "auto" what the
+    machine is fast at.
     """
 
     def __init__(
@@ -104,8 +143,10 @@ class Trainer:
         class_vectors: Array | None,
         folder: Path,
         autocast: torch.dtype | str | None = "auto",
+        located: LocatedSet | None = None,
     ) -> None:
         self.recipe = recipe
+        self.located = located if recipe.located else None
         self.folder = folder
         self.team = Team.join()
         self.device = self.team.device
@@ -113,7 +154,9 @@ class Trainer:
         self.head = initialise_head(recipe, class_vectors)
         self.labels = label_vectors.shape[0]
         vectors = [label_vectors] if class_vectors is None else [label_vectors, class_vectors]
-        self.scorer = Scorer(self.head, np.concatenate(vectors)).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        names = None if self.located is None else self.located.vectors
+        scorer = Scorer(self.head, np.concatenate(vectors), self.labels, names, recipe.tuning)
+        self.scorer: Scorer = scorer.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.epoch = 0  # epochs done, of both stages
         self.best = -1.0
         self.best_state: dict[str, Tensor] | None = None
@@ -121,7 +164,7 @@ class Trainer:
         self.optimiser = self._new_optimiser()
         self.average = (
             AveragedModel(
-                self.head,
+                self.scorer,
                 multi_avg_fn=get_ema_multi_avg_fn(recipe.average),  # type: ignore[no-untyped-call]
                 use_buffers=True,
             )
@@ -164,8 +207,15 @@ class Trainer:
     def selected(self) -> Head:
         """The head of the first stage that did best on the validation photos, or the present one without any."""
         head = Head(self.recipe.biam, self.recipe.prior).to(self.device)
-        head.load_state_dict(self.head.state_dict() if self.best_state is None else self.best_state)
+        state = self.scorer.state_dict() if self.best_state is None else self.best_state
+        head.load_state_dict({name[5:]: value for name, value in state.items() if name.startswith("head.")})
         return head.eval()
+
+    @torch.no_grad()
+    def label_vectors(self) -> Array:
+        """Unit vectors (C, d) of the tags, as they have been tuned."""
+        tuned: Array = self.scorer.label_vectors()[: self.labels].cpu().numpy()
+        return tuned
 
     def _stages(self, train: TrainingSet, finish: TrainingSet | None) -> list[tuple[Schedule, TrainingSet]]:
         stages = [(self.recipe.schedule, train)]
@@ -178,7 +228,7 @@ class Trainer:
     # One epoch
 
     def _run_epoch(
-        self, network: Callable[..., tuple[Tensor, Tensor]], photos: TrainingSet, schedule: Schedule, epoch: int
+        self, network: Callable[..., Scored], photos: TrainingSet, schedule: Schedule, epoch: int
     ) -> dict[str, float]:
         recipe, team = self.recipe, self.team
         rng = np.random.default_rng([recipe.seed, self.epoch])
@@ -190,7 +240,7 @@ class Trainer:
             else rng.permutation(len(photos))[: steps * recipe.batch_size].reshape(steps, -1)
         )
         self.scorer.train()
-        sums = {"loss": 0.0, "ranking": 0.0, "distillation": 0.0}
+        sums = {"loss": 0.0, "ranking": 0.0, "distillation": 0.0, "located": 0.0}
         draws = [
             (np.sort(batch)[team.rank :: team.size], photos.mirrored is not None and bool(rng.integers(2)))
             for batch in order
@@ -206,20 +256,22 @@ class Trainer:
                 for group in self.optimiser.param_groups:
                     group["lr"] = rate
                 weight = len(rows) * team.size / order.shape[1]  # makes up for shares of unequal size
-                for name, value in self._step(network, features, photos.split.labels(rows), weight).items():
+                views = self._draw_views(rng)
+                for name, value in self._step(network, features, photos.split.labels(rows), weight, views).items():
                     sums[name] += value * weight
                 bar.set_postfix(loss=f"{sums['loss'] / (step + 1):.3f}")
         return {"rate": rate, **team.mean({name: value / steps for name, value in sums.items()})}
 
     def _step(
         self,
-        network: Callable[..., tuple[Tensor, Tensor]],
+        network: Callable[..., Scored],
         features: Features,
         all_labels: NDArray[np.int8],
         weight: float,
+        views: Rows | None = None,
     ) -> dict[str, float]:
         """One step on this process's share of a batch."""
-        scores, size = self._scores(network, features)
+        scores, size, located = self._scores(network, features, views)
         labels = torch.from_numpy(all_labels[:, : self.labels]).to(self.device)
         loss = ranking = ranking_loss(scores[:, : self.labels], labels)
         distillation = torch.zeros(())
@@ -229,6 +281,8 @@ class Trainer:
             loss = loss + self.recipe.distillation * distillation
         if self.recipe.restraint:
             loss = loss + self.recipe.restraint * size
+        if views is not None:
+            loss = loss + self.recipe.located * located
         if not math.isfinite(loss.item()):
             raise DataError(
                 f"Training came apart in epoch {self.epoch + 1}: the loss is {loss.item()}",
@@ -239,18 +293,35 @@ class Trainer:
         self.scaler.step(self.optimiser)
         self.scaler.update()
         if self.average is not None:
-            self.average.update_parameters(self.head)
-        return {"loss": loss.item(), "ranking": ranking.item(), "distillation": distillation.item()}
+            self.average.update_parameters(self.scorer)
+        return {
+            "loss": loss.item(),
+            "ranking": ranking.item(),
+            "distillation": distillation.item(),
+            "located": located.item(),
+        }
 
-    def _scores(self, network: Callable[..., tuple[Tensor, Tensor]], features: Features) -> tuple[Tensor, Tensor]:
-        """What a Scorer gives for photos."""
+    def _draw_views(self, rng: np.random.Generator) -> Rows | None:
+        """This process's share of the views that go with a batch."""
+        if self.located is None:
+            return None
+        drawn = rng.choice(len(self.located), min(self.recipe.located_batch, len(self.located)), replace=False)
+        return np.sort(drawn)[self.team.rank :: self.team.size]
+
+    def _scores(self, network: Callable[..., Scored], features: Features, views: Rows | None = None) -> Scored:
+        """What a Scorer gives for photos, and for views beside them."""
         dtype = self.autocast or torch.float32
+        shares = None
+        if views is not None and self.located is not None and len(views):
+            beside = self.located.features.take(views)
+            features = Features(*(_joined(photos, view) for photos, view in zip(features, beside, strict=True)))  # type: ignore[arg-type]
+            shares = torch.from_numpy(self.located.shares[views]).to(self.device).float()
         regions = torch.from_numpy(features.regions).to(self.device, dtype, memory_format=torch.channels_last)
         scene, direction = (
             None if half is None else torch.from_numpy(half).to(self.device, dtype) for half in features[1:3]
         )
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
-            return network(regions, scene, direction)
+            return network(regions, scene, direction, shares)
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
@@ -258,12 +329,12 @@ class Trainer:
         if self.average is None:
             yield
             return
-        own = {name: value.clone() for name, value in self.head.state_dict().items()}
-        self.head.load_state_dict(self.average.module.state_dict())
+        own = {name: value.clone() for name, value in self.scorer.state_dict().items()}
+        self.scorer.load_state_dict(self.average.module.state_dict())
         try:
             yield
         finally:
-            self.head.load_state_dict(own)
+            self.scorer.load_state_dict(own)
 
     @torch.no_grad()
     def _select(self, photos: TrainingSet) -> float:
@@ -276,28 +347,31 @@ class Trainer:
         scores = np.empty((len(photos), self.labels), np.float32)
         for start in range(0, len(photos), 64):
             rows = np.arange(start, min(start + 64, len(photos)))
-            found, _ = self._scores(self.scorer, photos.take(rows))
-            scores[rows] = found[:, : self.labels].cpu().numpy()
+            found = self._scores(self.scorer, photos.take(rows))
+            scores[rows] = found.scores[:, : self.labels].cpu().numpy()
         labels = photos.split.labels()[:, : self.labels]
         f1 = precision_recall_f1_at_k(scores, labels, self.recipe.select_at).f1
         if f1 > self.best:
             self.best = f1
-            self.best_state = {name: value.clone() for name, value in self.head.state_dict().items()}
+            self.best_state = {name: value.clone() for name, value in self.scorer.state_dict().items()}
         return f1
 
     def _load_best(self) -> None:
         """Take the weights that were selected, or else the average of the recent ones, if there is either."""
         if self.best_state is not None:
-            self.head.load_state_dict(self.best_state)
+            self.scorer.load_state_dict(self.best_state)
         elif self.average is not None:
-            self.head.load_state_dict(self.average.module.state_dict())
+            self.scorer.load_state_dict(self.average.module.state_dict())
 
     def _new_optimiser(self) -> torch.optim.Optimizer:
         kind: Callable[..., torch.optim.Optimizer] = (
             torch.optim.AdamW if self.recipe.decoupled_decay else torch.optim.Adam
         )
         rate, decay = self.recipe.schedule.rate, self.recipe.weight_decay
-        return kind(self.head.parameters(), lr=rate, weight_decay=decay, fused=True)
+        groups: list[dict[str, Any]] = [{"params": list(self.head.parameters())}]
+        if self.scorer.offsets is not None:
+            groups.append({"params": [self.scorer.offsets], "weight_decay": OFFSET_DECAY})
+        return kind(groups, lr=rate, weight_decay=decay, fused=True)
 
     # On disk
 
@@ -306,7 +380,7 @@ class Trainer:
         state = {
             "recipe": repr(self.recipe),
             "epoch": self.epoch,
-            "head": self.head.state_dict(),
+            "scorer": self.scorer.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -347,12 +421,16 @@ class Trainer:
             raise DataError(f"{path} belongs to a run with another recipe", "Delete it, or name another folder")
         self.epoch, self.best, self.best_state = state["epoch"], state["best"], state["best_state"]
         self.history = history
-        self.head.load_state_dict(state["head"])
+        self.scorer.load_state_dict(state["scorer"])
         self.optimiser.load_state_dict(state["optimiser"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
+
+
+def _joined(photos: NDArray[np.float16] | None, views: NDArray[np.float16] | None) -> NDArray[np.float16] | None:
+    return None if photos is None or views is None else np.concatenate([photos, views])
 
 
 def initialise_head(recipe: Recipe, class_vectors: Array | None) -> Head:

@@ -5,7 +5,8 @@ GloVe knows words by their neighbours in text; a sentence encoder knows that a d
 search needs no encoder. Words outside the table come from GloVe, through a linear map fitted on those inside.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,14 @@ class LexiconTable:
             "from_words": self.from_words,
         }
         save_file(parts, path)
+
+    def with_vectors(self, words: Sequence[str], vectors: Array) -> "LexiconTable":
+        """A table in which `words` are entries with these unit vectors (N, d), whether they were entries or not."""
+        codes = dict(zip((bytes(self.entries[i]) for i in range(len(self.entries))), self.codes, strict=True))
+        rounded = np.clip(np.rint(vectors / self.scale), -127, 127).astype(np.int8)
+        codes.update(zip((word.encode() for word in words), rounded, strict=True))
+        ordered = sorted(codes)
+        return replace(self, entries=SortedWords.of(ordered), codes=np.stack([codes[word] for word in ordered]))
 
     def __getitem__(self, index: int) -> Array:
         """The unit vector (d,) of an entry, by its place."""

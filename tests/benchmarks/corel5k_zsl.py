@@ -90,8 +90,10 @@ class Bench:
         session = Session.open(replace(recipe_for("corel5k"), seed=seed), self.data, self.cache)
         train, test = self.photos(session.recipe, session.dataset, session.cache)
         with tempfile.TemporaryDirectory() as folder:
-            head = session.trainer(Path(folder)).fit(train)
+            trainer = session.trainer(Path(folder))
+            head = trainer.fit(train)
         vectors = session.label_vectors(session.dataset.tags)
+        vectors[session.dataset.seen] = trainer.label_vectors()
         return self.measured(session.recipe, session.dataset, head, vectors, test)
 
     def measured(self, recipe: Recipe, dataset: Dataset, head: Head, vectors: Array, test: TrainingSet) -> Evaluation:

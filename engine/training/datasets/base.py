@@ -16,6 +16,7 @@ from scipy.sparse import csr_array, vstack
 
 if TYPE_CHECKING:
     from engine.training.datasets.features import FeatureFile
+    from engine.training.datasets.panoptic import Outlined
 
 Rows: TypeAlias = slice | NDArray[np.integer]
 ALL = slice(None)
@@ -95,7 +96,8 @@ class Dataset:
     train: Split
     validation: Split  # may be empty
     test: Split
-    calibration: Split | None = None  # photos annotated for all tags, to fit confidence on; never trained on
+    calibration: Split | None = None  # photos annotated for all tags, to fit confidence on
+    outlined: "Outlined | None" = None  # photos in which things are outlined; may be among those of `calibration`
     skip_untagged: bool = False  # a metric leaves out test images without a positive among the tags it measures
 
     @property

@@ -3,7 +3,7 @@
     corel5k/            see `corel5k`; all 5,000 photos with their tags
     flickr-captions/    captions.tsv: a file, a tab, a caption, several lines a photo; images/
     imagenet-1000/      classes.tsv: index, WordNet id, name, file; images/: a photo of each class, for the teacher
-    coco-128/           objects.tsv: file, object, box; images/: to test with, not to learn from
+    coco-128/           objects.tsv: file, object, box; images/; segments.tsv and masks/, see `panoptic`
 
 The words of the captions that occur with at least MIN_PHOTOS photos are tags too. Each photo is annotated for the tags
 of its own collection only; the others are unknown. `unseen` names words kept from training, with their plurals, so that
@@ -20,6 +20,7 @@ from scipy.sparse import csr_array
 
 from engine.training.datasets.base import Dataset, Split, file_names
 from engine.training.datasets.files import Expected, corrupt, lines, locate
+from engine.training.datasets.panoptic import outlined
 from engine.words.vectors import STOP_WORDS
 
 UNSEEN = ("dog", "elephant", "giraffe", "pizza", "train", "zebra")
@@ -32,7 +33,7 @@ FILES = {
         "corel5k": ("train.tsv", "test.tsv", "images"),
         "flickr-captions": ("captions.tsv", "images"),
         "imagenet-1000": ("classes.tsv", "images"),
-        "coco-128": ("objects.tsv", "images"),
+        "coco-128": ("objects.tsv", "images", "segments.tsv", "masks"),
     }.items()
     for name in names
 }
@@ -50,7 +51,8 @@ def everyday(data: Path, has_vector: Callable[[str], bool], unseen: Collection[s
     """The mix below `data`.
 
     Everything but `coco-128` is for training. Those photos are annotated for all of COCO's 80 objects, so they test,
-    and confidence is fitted on them; objects that are no training tags are the unseen tags.
+    and confidence is fitted on them; objects that are no training tags are the unseen tags. Their outlines teach where
+    things are; who wants to test on them, or to fit confidence, trains without `outlined`.
 
     Raises:
         DataError: files are missing (all are named) or one is damaged (with its line).
@@ -85,7 +87,9 @@ def everyday(data: Path, has_vector: Callable[[str], bool], unseen: Collection[s
     ]
     test = _annotated(data, dict(sorted(objects.items())), objects_known, tags, {})
     train = parts[0] + parts[1] + parts[2]
-    return Dataset("everyday", tags, len(seen), train, train.subset(slice(0, 0)), test, calibration=test)
+    outlines = outlined(data / "coco-128", has_vector, hidden)
+    none = train.subset(slice(0, 0))
+    return Dataset("everyday", tags, len(seen), train, none, test, calibration=test, outlined=outlines)
 
 
 def _annotated(

@@ -110,8 +110,8 @@ def test_the_two_stages_of_nus_wide_share_their_features_and_calibrate_before_th
     state = torch.load(tmp_path / "work" / "all" / "checkpoint.pt")
     assert state["epoch"] == 3
     bundle = Bundle(tmp_path / "bundle", tmp_path / "cache")
-    assert torch.equal(head_of(bundle).biam.W.weight, state["head"]["biam.W.weight"])  # of the last stage
-    assert not torch.equal(state["best_state"]["biam.W.weight"], state["head"]["biam.W.weight"])
+    assert torch.equal(head_of(bundle).biam.W.weight, state["scorer"]["head.biam.W.weight"])  # of the last stage
+    assert not torch.equal(state["best_state"]["head.biam.W.weight"], state["scorer"]["head.biam.W.weight"])
 
 
 def test_the_last_stage_has_the_photos_that_the_protocol_names(tmp_path, released, released_recipe):

@@ -84,7 +84,7 @@ def test_the_average_of_the_weights_is_kept_and_survives_an_interruption(tmp_pat
     recipe = replace(RECIPE, average=0.9)
     made = trainer(tmp_path / "whole", recipe)
     whole = made.fit(photos())
-    assert same(whole, made.average.module)
+    assert same(whole, made.average.module.head)
     assert not same(whole, trainer(tmp_path / "plain").fit(photos()))
 
     save = Trainer._save

@@ -87,3 +87,15 @@ def test_sorted_words_find_every_word_and_no_other(words):
         assert found.find(word) == place
         assert found.find(word + "\x00") is None or word + "\x00" in words
     assert found.find("") is None
+
+
+def test_entries_can_be_given_other_vectors_and_new_ones_be_added(table):
+    vectors = np.eye(table.codes.shape[1], dtype=np.float32)[:2]
+    first = bytes(table.entries[0]).decode()
+    changed = table.with_vectors([first, "zzz new"], vectors * table.scale * 100)
+    assert len(changed.entries) == len(table.entries) + 1
+    for word, vector in zip([first, "zzz new"], vectors, strict=True):
+        np.testing.assert_allclose(changed.row(word), vector, atol=0.02)
+    other = bytes(table.entries[1]).decode()
+    np.testing.assert_array_equal(changed.row(other), table.row(other))
+    assert list(changed.entries.all) == sorted(changed.entries.all, key=str.encode)
