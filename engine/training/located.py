@@ -9,7 +9,7 @@ of them by cropping, mirroring and laying four crops together into a mosaic.
 Letters in shapes: V views, R regions of a view, M names, D numbers in a region vector.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -47,9 +47,16 @@ class LocatedSet:
     features: Features
     shares: NDArray[np.float16]
     vectors: Array  # (M, d)
+    views: Sequence[tuple[Crop, ...]]
 
     def __len__(self) -> int:
         return len(self.shares)
+
+    def without(self, photos: Collection[int]) -> "LocatedSet":
+        """The views that show none of these photos."""
+        kept = [i for i, view in enumerate(self.views) if not any(crop.photo in photos for crop in view)]
+        rows = np.array(kept, np.int64)
+        return LocatedSet(self.features.take(rows), self.shares[rows], self.vectors, [self.views[i] for i in kept])
 
 
 def draw_views(photos: int, crops: int, mosaics: int, seed: int) -> list[tuple[Crop, ...]]:

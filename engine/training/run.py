@@ -121,7 +121,7 @@ class Session:
         key = repr((views, [(str(path), path.stat().st_mtime_ns) for path in outlines.photos]))
         features = self.cache.of_pixels(key, len(views), pixels, "views of outlined photos")
         rows, cols = features.regions.shape[2:]
-        return LocatedSet(features, shares_of(outlines, views, (rows, cols)), self.label_vectors(outlines.names))
+        return LocatedSet(features, shares_of(outlines, views, (rows, cols)), self.label_vectors(outlines.names), views)
 
     def trainer(self, work: Path, located: LocatedSet | None = None) -> Trainer:
         """A trainer for a head on the seen tags."""
@@ -156,23 +156,33 @@ def train_bundle(recipe: Recipe, data: Path, out: Path, name: str, work: Path, c
     Returns whether this process wrote the bundle: of several, the first one does.
     """
     session = Session.open(recipe, data, cache)
-    train, validation, finish = session.stages()
-    located = session.located()
-    trainer = session.trainer(work / "all", located)
-    head = trainer.fit(train, validation, finish)
-    columns = session.dataset.seen
-    judging = trainer
-    if session.dataset.calibration is not None:
+    return make_bundle(session, session.stages(), session.located(), out, name, work)
+
+
+def make_bundle(
+    session: Session,
+    stages: Stages,
+    located: LocatedSet | None,
+    out: Path,
+    name: str,
+    work: Path,
+    calibration: Calibration | None = None,
+) -> bool:
+    """As `train_bundle`, with the photos at hand; `calibration` is fitted where it is not given."""
+    train, validation, finish = stages
+    trainer = judging = session.trainer(work / "all", located)
+    head = judge = trainer.fit(train, validation, finish)
+    columns, unlearned = session.dataset.seen, train
+    if calibration is not None:
+        pass
+    elif session.dataset.calibration is not None:
         columns = slice(None)
         unlearned = session.photos(session.dataset.calibration, "photos to fit confidence on")
-        if located is None:
-            judge = head
-        else:  # which has seen those photos
+        if located is not None:  # which shows those photos
             judging = session.trainer(work / "held-out")
             judge = judging.fit(train, validation, finish)
     elif validation is None:
-        names = train.split.names
-        _, number = np.unique(names, return_inverse=True)  # a photo that is repeated is held out with its repeats
+        _, number = np.unique(train.split.names, return_inverse=True)  # repeats of a photo go together
         judging = session.trainer(work / "held-out", located)
         judge = judging.fit(train.subset(np.flatnonzero(number % HELD_OUT != 0)))
         unlearned = train.subset(np.flatnonzero(number % HELD_OUT == 0))
@@ -184,17 +194,19 @@ def train_bundle(recipe: Recipe, data: Path, out: Path, name: str, work: Path, c
     _, first = np.unique(train.split.names, return_index=True)
     once = np.sort(first)
     background = train.subset(once[background_rows(train.split.names[once].tolist())])
-    judged, session = session.tuned(judging), session.tuned(trainer)
+    if calibration is None:
+        calibration = calibrate(session.tuned(judging), judge.cpu(), unlearned, background, columns)
+    session = session.tuned(trainer)
     tags = [tag for tag in session.dataset.tags[session.dataset.seen] if session.words.knows(tag)]
     write_bundle(
         out,
         name,
-        recipe,
+        session.recipe,
         head.cpu(),
         background,
         tags=tags,
         labels=labels_for(tags, session.words),
-        calibration=calibrate(judged, judge.cpu(), unlearned, background, columns).weights,
+        calibration=calibration.weights,
         min_confidence=MIN_CONFIDENCE,
         lexicon=session.lexicon,
         card={"photos": len(once), "tags": len(tags)},

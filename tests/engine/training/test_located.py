@@ -9,7 +9,7 @@ from PIL import Image
 
 from engine.errors import DataError
 from engine.training.datasets.panoptic import NOTHING, outlined, spoken
-from engine.training.located import LocatedSet, draw_views, located_loss, pixels_of, shares_of
+from engine.training.located import Crop, LocatedSet, draw_views, located_loss, pixels_of, shares_of
 from tests.engine.training import tiny
 
 
@@ -104,7 +104,10 @@ def located_set(seed=0):
     for row, region in enumerate(place):
         shares[row, region] = (1, 0)
         regions[row, 6, region] += 4
-    return LocatedSet(photos.features._replace(regions=regions.reshape(12, 7, 4, 4)), shares, tiny.vectors(2, 9)), place
+    views = [(Crop(row, (0, 0, 1, 1), False),) for row in range(12)]
+    return LocatedSet(
+        photos.features._replace(regions=regions.reshape(12, 7, 4, 4)), shares, tiny.vectors(2, 9), views
+    ), place
 
 
 def test_training_with_views_finds_the_place_in_views_it_has_not_seen(tmp_path):
@@ -155,3 +158,11 @@ def test_without_tuning_label_vectors_stay_where_the_words_put_them(tmp_path):
     made = tiny.trainer(tmp_path)
     made.fit(tiny.photos())
     np.testing.assert_array_equal(made.label_vectors(), tiny.vectors(6, 1))
+
+
+def test_views_of_photos_can_be_left_out():
+    located, _ = located_set()
+    rest = located.without({0, 5})
+    assert [view[0].photo for view in rest.views] == [1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
+    np.testing.assert_array_equal(rest.features.regions[4], located.features.regions[6])
+    np.testing.assert_array_equal(rest.shares[4], located.shares[6])
