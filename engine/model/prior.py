@@ -15,16 +15,21 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class PriorConfig:
-    """Classes of the backbone (K), numbers in a label vector (d), softmax temperature, first weight of the sum."""
+    """Classes of the backbone (K), numbers in a label vector (d), softmax temperature, weight in the sum.
+
+    Where the weight is `learned`, `scale` is only its first value. Training alone makes it too small for words outside
+    the tags, for which the prior is often all there is.
+    """
 
     classes: int = 1000
     words: int = 50
     temperature: float = 1.5
     scale: float = 4.0
+    learned: bool = True
 
 
 class SemanticPrior(nn.Module):
-    """Region logits → region vectors of length `scale`, which is learned."""
+    """Region logits → region vectors of length `scale`."""
 
     class_vectors: Tensor
 
@@ -32,7 +37,7 @@ class SemanticPrior(nn.Module):
         super().__init__()
         self.temperature = config.temperature
         self.register_buffer("class_vectors", torch.zeros(config.classes, config.words))
-        self.log_scale = nn.Parameter(torch.tensor(config.scale).log())
+        self.log_scale = nn.Parameter(torch.tensor(config.scale).log(), requires_grad=config.learned)
 
     def direction(self, logits: Tensor) -> Tensor:
         """(B, R, K) → unit vectors (B, R, d)."""
