@@ -2,29 +2,30 @@
 
 JPEG, PNG, WebP, GIF and BMP are decoded where they are: their decoders are small, their cost follows from the size that
 the header tells, and no damaged file was ever found to upset them. The libraries behind the other formats are large.
+What such a process says is not trusted either: `indexer.wire`.
 """
 
 import contextlib
 import os
-import pickle
 import resource
 import select
-import struct
 import subprocess
 import sys
 import threading
-from typing import IO, Any
+import time
 
 from engine.photo import UnreadablePhoto
+from indexer import wire
 from indexer.decode import Decoded, decode
 
 SECONDS = 10  # of work on one photo
-PATIENCE = 60.0  # seconds until a process that does not even work is given up
+PATIENCE = 60.0  # seconds until a process that neither works nor answers is given up
 MEMORY = 1 << 30  # bytes on top of what the process takes without a photo
 
 _MILD = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"BM")
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each takes memory, and has nothing to do
-_LENGTH = struct.Struct("<Q")
+_OVERTIME = 24  # SIGXCPU
+_AT_ONCE = 1 << 20  # bytes
 
 
 class Decoders:
@@ -59,30 +60,39 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={
-                **os.environ,
-                "OMP_NUM_THREADS": "1",
-                "OPENBLAS_NUM_THREADS": "1",
-                "PYTHONPATH": os.pathsep.join(sys.path),
-            },
+            bufsize=0,
+            env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(sys.path)},
             start_new_session=True,  # an interrupt from the keyboard is for us, and we let it finish
         )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._to, self._from = self._process.stdin.fileno(), self._process.stdout.fileno()
+        os.set_blocking(self._to, False)
         self.usable = True
 
     def decode(self, data: bytes, path: str, size: int, sidecar: bytes | None) -> Decoded:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None and stdout is not None
+        until = time.monotonic() + PATIENCE
         try:
-            _send(stdin, (data, path, size, sidecar))
-            ready, _, _ = select.select([stdout], [], [], PATIENCE)
-            outcome = _receive(stdout) if ready else None
-        except (OSError, EOFError, pickle.UnpicklingError):
-            outcome = None
-        if isinstance(outcome, Decoded):
-            return outcome
-        if isinstance(outcome, UnreadablePhoto):
-            raise outcome
-        raise UnreadablePhoto(path, self._why_it_ended())
+            self._write(wire.request(data, path, size, sidecar), until)
+            return wire.read_answer(lambda length: self._read(length, until), path, size)
+        except (OSError, EOFError, wire.Malformed) as error:
+            reason = self._why_it_ended(late=isinstance(error, TimeoutError))
+            raise UnreadablePhoto(path, reason) from None
+
+    def _write(self, message: bytes, until: float) -> None:
+        rest = memoryview(message)
+        while rest:
+            _wait(self._to, select.POLLOUT, until)
+            rest = rest[os.write(self._to, rest[:_AT_ONCE]) :]
+
+    def _read(self, length: int, until: float) -> bytes:
+        taken = bytearray()
+        while len(taken) < length:
+            _wait(self._from, select.POLLIN, until)
+            part = os.read(self._from, min(length - len(taken), _AT_ONCE))
+            if not part:
+                raise EOFError
+            taken += part
+        return bytes(taken)
 
     def end(self) -> int:
         """Stop the process; returns how it ended."""
@@ -97,49 +107,44 @@ class _Process:
             self._process.kill()
         return self._process.wait()
 
-    def _why_it_ended(self) -> str:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(1)
-        status = self._process.poll()
-        self.end()
-        if status is None or status == -_OVERTIME:
+    def _why_it_ended(self, *, late: bool) -> str:
+        if not late:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(1)
+        if self.end() == -_OVERTIME or late:
             return f"its decoder worked for more than {SECONDS} seconds"
         return "its decoder crashed"
 
 
-_OVERTIME = 24  # SIGXCPU
-
-
-def _send(stream: IO[bytes], value: object) -> None:
-    packed = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    stream.write(_LENGTH.pack(len(packed)))
-    stream.write(packed)
-    stream.flush()
-
-
-def _receive(stream: IO[bytes]) -> object:
-    head = stream.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        raise EOFError
-    (length,) = _LENGTH.unpack(head)
-    return pickle.loads(stream.read(length))
+def _wait(stream: int, for_what: int, until: float) -> None:
+    """Wait for a stream; raises TimeoutError."""
+    poll = select.poll()
+    poll.register(stream, for_what)
+    if not poll.poll(1000 * max(0.0, until - time.monotonic())):
+        raise TimeoutError
 
 
 def _serve() -> None:
     """In the process: decode what comes in until nothing comes any more."""
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is not an answer
+
+    def read(length: int) -> bytes:
+        taken = source.read(length)
+        if len(taken) < length:
+            raise EOFError
+        return taken
+
     first = True
     while True:
         try:
-            task: Any = _receive(source)
+            data, path, size, sidecar = wire.read_request(read)
         except EOFError:
             return
         if first:
             _limit(resource.RLIMIT_DATA, _memory_taken() + MEMORY)
             first = False
         _limit(resource.RLIMIT_CPU, int(sum(os.times()[:2])) + 1 + SECONDS)
-        data, path, size, sidecar = task
         outcome: Decoded | UnreadablePhoto
         try:
             outcome = decode(data, path, size, sidecar)
@@ -147,8 +152,9 @@ def _serve() -> None:
             outcome = error
         except MemoryError:
             outcome = UnreadablePhoto(path, "not enough memory to decode it")
-        del task, data
-        _send(sink, outcome)
+        del data
+        sink.write(wire.answer(outcome))
+        sink.flush()
 
 
 def _limit(kind: int, value: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 SIDE = 512  # pixels that the longer side of a thumbnail has at least, where the photo has them
-_SPARED = 640  # pixels of a longer side that is kept as it was decoded: resizing costs more than the few bytes do
+SPARED = 640  # pixels of a longer side that is kept as it was decoded: resizing costs more than the few bytes do
 QUALITY = 80
 _PARTIAL = ".partial"
 
@@ -25,7 +25,7 @@ def thumbnail_path(folder: Path, content_hash: bytes) -> Path:
 
 def make(image: Image.Image) -> bytes:
     """The thumbnail of an upright RGB image: a JPEG that is never enlarged."""
-    if max(image.size) > _SPARED:
+    if max(image.size) > SPARED:
         scale = SIDE / max(image.size)
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         image = image.resize(size, Image.Resampling.BILINEAR)

@@ -83,7 +83,7 @@ def offset_minutes(written: str) -> int | None:
         ahead = 60 * int(hours) + int(minutes)
     except ValueError:
         return None
-    return {"+": ahead, "-": -ahead}.get(written[:1]) if ahead <= 14 * 60 else None
+    return {"+": ahead, "-": -ahead}.get(written[:1]) if 0 <= ahead <= 14 * 60 else None
 
 
 def _taken(exif: Values) -> tuple[datetime | None, int | None]:

@@ -13,7 +13,7 @@ from indexer.isolation import Decoders
 
 # In the process: what decodes a photo called so.
 BAD = """
-import os, sys
+import json, os, pickle, struct, time
 from indexer import isolation
 def decode(data, path, size, sidecar):
     if path == "hang":
@@ -21,7 +21,20 @@ def decode(data, path, size, sidecar):
     if path == "crash": os.abort()
     if path == "swallow": return bytearray(64 << 30)
     if path == "print": print("noise")
+    if path in ANSWERS: os.write(SINK, ANSWERS[path])
+    if path == "mute": time.sleep(99)
     return really(data, path, size, sidecar)
+class Harm:
+    def __reduce__(self): return os.abort, ()
+harm = pickle.dumps(Harm())
+ANSWERS = {
+    "garbage": bytes(range(256)) * 9,
+    "pickle": struct.pack("<Q", len(harm)) + harm,
+    "pickled header": struct.pack("<III", len(harm), 0, 0) + harm,
+    "huge": b"\\xff" * 12,
+    "wrong type": struct.pack("<III", 12, 0, 0) + b'{"width": 1}',
+}
+SINK = os.dup(1)
 really, isolation.decode = isolation.decode, decode
 isolation.SECONDS = 1
 isolation._serve()
@@ -52,12 +65,22 @@ def decoders(monkeypatch):
         ("hang", "its decoder worked for more than 10 seconds"),
         ("crash", "its decoder crashed"),
         ("swallow", "not enough memory to decode it"),
+        ("mute", "its decoder worked for more than 10 seconds"),
+        ("garbage", "its decoder crashed"),
+        ("pickle", "its decoder crashed"),
+        ("pickled header", "its decoder crashed"),
+        ("huge", "its decoder crashed"),
+        ("wrong type", "its decoder crashed"),
     ],
 )
-def test_a_decoder_that_goes_wrong_costs_one_photo(decoders, how, reason):
+def test_a_decoder_that_goes_wrong_costs_one_photo(decoders, how, reason, monkeypatch):
+    if how == "mute":
+        decoders.decode(tiff(), "/photos/first.tif", 32)  # its process has started
+        monkeypatch.setattr(isolation, "PATIENCE", 0.2)
     with pytest.raises(UnreadablePhoto) as caught:
         decoders.decode(tiff(), how, 32)
     assert (caught.value.path, caught.value.reason) == (how, reason)
+    monkeypatch.setattr(isolation, "PATIENCE", 60.0)
     assert decoders.decode(tiff(), "/photos/fine.tif", 32).width == 64
 
 
