@@ -28,6 +28,7 @@ from indexer.scan import Scan, within
 
 BATCH = 64  # photos in a transaction
 BATCH_SECONDS = 2.0  # after which a smaller one is written
+REFRESHED = 4000  # photos written between one refresh of the indexes and the next
 AHEAD = 4  # photos looked at ahead, for each thread
 
 
@@ -184,6 +185,7 @@ class _Run:
         )
         self._replaced: list[bytes] = []  # contents that the batch takes out of the library
         self._committed_at = time.monotonic()
+        self._unindexed = 0  # photos written since the indexes were refreshed
 
     def everything(self, stop: threading.Event, *, keep_missing: bool) -> None:
         """Look at what is new or changed, then remove what is gone; after `stop` only finish what is in hand."""
@@ -283,9 +285,13 @@ class _Run:
                 self._commit()
 
     def _commit(self) -> None:
-        """Write the batch, and delete thumbnails that no photo needs any more."""
+        """Write the batch, delete thumbnails that no photo needs any more, and let the indexes follow in steps."""
         if len(self._batch):
             self._store.apply(self._batch)
+        self._unindexed += len(self._batch.added) + len(self._batch.updated)
+        if self._unindexed >= REFRESHED:
+            indexes.refresh(self._store)
+            self._unindexed = 0
         for content_hash in self._replaced:
             if not self._store.with_content(content_hash):
                 thumbnails.remove(self._store.folder, content_hash)

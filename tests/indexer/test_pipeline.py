@@ -606,3 +606,23 @@ def test_as_many_threads_as_one_likes_give_the_same_library(photos, tmp_path, co
             pipeline.bring_up_to_date(store, colour_encoder, scan([photos]), jobs=jobs)
         contents.append(made.content())
     assert contents[0] == contents[1]
+
+
+# The indexes
+
+
+def test_the_indexes_follow_in_steps_while_a_run_goes_on(library, tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "BATCH", 2)
+    monkeypatch.setattr(pipeline, "REFRESHED", 4)
+    refreshed, bring_indexes_up_to_date = [], indexes.refresh
+
+    def refresh(store):
+        indexed = bring_indexes_up_to_date(store)
+        refreshed.append((store.count(), len(indexed.ids)))
+
+    monkeypatch.setattr(pipeline.indexes, "refresh", refresh)
+    library.index(album(tmp_path / "more", 12))
+    assert [count for count, _ in refreshed[:-1]] == [4, 8, 12]
+    assert all(count == held for count, held in refreshed)
+    with library.open() as store:
+        assert indexes.check(store) == []
