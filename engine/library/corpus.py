@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.library import region_index, scan
-from engine.library.planes import Array
+from engine.library.planes import Array, Codes
 from engine.library.region_index import RegionIndex
-from engine.library.region_map import RegionMap, RegionMaps, pooled_scores
+from engine.library.region_map import RegionMap, RegionMaps, pooled_scores, region_cosines
 from engine.library.segments import Ids, Segment
 from engine.library.store import Store
 
@@ -23,6 +23,7 @@ Rows = NDArray[np.int64]
 
 LOOSE_KEPT = 20_000  # loose maps that are kept in memory; more are read each time
 LOOSE_AT_ONCE = 2000
+COMPARED_AT_ONCE = 256  # photos whose regions are compared with one at once
 FRUGAL_AT_ONCE = 256  # photos whose planes are mapped at once, if memory counts more than time
 
 
@@ -110,12 +111,27 @@ class Corpus:
                 scores[part] = scan.exact_scores(segment.planes, queries, top_k, places)
         return scores
 
-    def _parts(self, rows: Rows) -> Iterator[tuple[slice, Segment | None, Rows | None]]:
+    def best_cosines(self, region: Codes, steps: Array, rows: Rows) -> Array:
+        """The largest cosine (n,) of a region, given its codes (D,), with any region of each of `rows`, ascending."""
+        best = np.empty(len(rows), np.float32)
+        for part, segment, places in self._parts(rows, COMPARED_AT_ONCE):
+            if segment is None:
+                ids, maps = self._loose_maps(places)
+                best[part] = -1  # of photos removed a moment ago
+                if len(maps):
+                    cosines = region_cosines(maps.codes, region, steps)
+                    best[part][np.searchsorted(ids, maps.ids)] = np.maximum.reduceat(cosines, maps.offsets[:-1])
+            else:
+                codes = segment.planes.codes(slice(None) if places is None else places)
+                best[part] = region_cosines(codes, region, steps).max(axis=1)
+        return best
+
+    def _parts(self, rows: Rows, at_once: int = 0) -> Iterator[tuple[slice, Segment | None, Rows | None]]:
         """Parts of `rows`, the segment that holds them (None: they are loose), and their places in it (None: all)."""
         start = first = 0
         for segment in self.index.segments if self.index else ():
             stop = int(np.searchsorted(rows, first + len(segment)))
-            step = FRUGAL_AT_ONCE if self.frugal else max(stop - start, 1)
+            step = at_once or (FRUGAL_AT_ONCE if self.frugal else max(stop - start, 1))
             for at in range(start, stop, step):
                 part = slice(at, min(at + step, stop))
                 whole = part.stop - part.start == len(segment)
@@ -128,14 +144,17 @@ class Corpus:
             yield part, None, rows[part] - first
 
     def _loose_scores(self, queries: Array, top_k: int, places: Rows | None) -> Array:
-        ids = self.loose_ids if places is None else self.loose_ids[places]
-        if self.loose:
-            maps = RegionMaps.of([(photo_id, self.loose[photo_id]) for photo_id in ids.tolist()])
-        else:
-            maps = self.store.region_maps(ids.tolist())
+        ids, maps = self._loose_maps(places)
         scores = np.full((len(ids), len(queries)), -np.inf, np.float32)  # of photos removed a moment ago
         scores[np.searchsorted(ids, maps.ids)] = pooled_scores(maps, queries, top_k)
         return scores
+
+    def _loose_maps(self, places: Rows | None) -> tuple[Ids, RegionMaps]:
+        """Ids of loose photos, ascending, and the region maps of those that are still there."""
+        ids = self.loose_ids if places is None else self.loose_ids[places]
+        if self.loose:
+            return ids, RegionMaps.of([(photo_id, self.loose[photo_id]) for photo_id in ids.tolist()])
+        return ids, self.store.region_maps(ids.tolist())
 
 
 def corpus_of(

@@ -256,13 +256,6 @@ class Searcher:
             self._classes = names, open_classes(self.store.folder)
         return self._classes[1]
 
-    def dates(self, ids: NDArray[np.int64]) -> NDArray[np.float64]:
-        """When photos were taken, in seconds since 1970; -inf where nobody knows."""
-        corpus = self.corpus()
-        rows = corpus.rows_of(ids)
-        dates = dict(zip(corpus.ids[rows].tolist(), corpus.dates[rows].tolist(), strict=True))
-        return np.array([dates.get(i, -np.inf) for i in ids.tolist()], np.float64)
-
     def hits(
         self,
         prepared: Prepared,

@@ -1,7 +1,7 @@
 """Photos like another one, or like one region of it.
 
 Whole photos are compared by their class scores (what they show), regions by their vectors (what is in that place). Both
-measures are cosines. Where the library is large, photos are proposed by inner products, and then measured exactly.
+measures are cosines, and the photos found are those of comparing every photo.
 
 A search by an image is the same, with words beside it if there are any: then a photo's confidence is the product of its
 likeness and of that of the words, so it has to be like the image and to show what is asked for.
@@ -14,17 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import QueryError
-from engine.library.indexes import unit_rows
 from engine.library.records import Photo
-from engine.library.region_map import Array, pooled_scores
+from engine.library.region_map import Array
 from engine.search.cursor import Sort
-from engine.search.searcher import Results, Searcher, both
+from engine.search.likeness import ROUNDED, Ids, Likeness, Places
+from engine.search.searcher import Prepared, Results, Searcher, both, without_copies
 from engine.words.query import Filters
-
-Ids = NDArray[np.int64]
-
-PROPOSED = 4096  # photos that are measured in a large library
-SCAN_BELOW = 2000  # photos; so few are all measured
 
 
 @dataclass(frozen=True)
@@ -38,7 +33,12 @@ class Similar:
 def similar_photos(searcher: Searcher, photo_id: int, top: int = 24) -> list[Similar]:
     """The photos whose class scores point the same way, most similar first, without the photo itself."""
     _, scores = searcher.store.class_scores([photo_id])
-    return _ranked(searcher, photo_id, *_alike(searcher, scores[0], Filters())[:2], top) if len(scores) else []
+    if not len(scores):
+        return []
+    corpus = searcher.corpus()
+    likeness = Likeness.of(searcher, scores[0], corpus.ids[corpus.rows])
+    likeness.settle(_may_be_best(likeness.cosines, top + 1))
+    return _ranked(searcher, photo_id, likeness.ids, likeness.cosines, top)
 
 
 def search_like(
@@ -63,41 +63,68 @@ def search_like(
     started = time.perf_counter()
     prepared = searcher.prepare(text, beside_image=True)
     filters = both(prepared.query.filters, filters)
-    ids, scores, exact = _alike(searcher, class_scores, filters)
-    confidence = np.clip(scores, 0, 1)
+    corpus = searcher.corpus()
+    rows = corpus.rows_of(searcher.store.photo_ids(filters)) if filters else corpus.rows
+    copies = corpus.copies_among(corpus.ids[rows], prepared.marks.by_photo) if top and fold else {}
+    rows = without_copies(corpus, rows, copies)
+    likeness = Likeness.of(searcher, class_scores, corpus.ids[rows])
+    words = None
     if prepared.query.terms:
-        maps = searcher.store.region_maps(ids.tolist())
-        pooled = pooled_scores(maps, prepared.scored.queries, searcher.bundle.top_k)
-        ids, still, of_maps = np.intersect1d(ids, maps.ids, return_indices=True)  # not removed in between
-        scores = confidence = confidence[still] * prepared.scored.confidence(pooled[of_maps])
-    copies = searcher.corpus().copies_among(ids, prepared.marks.by_photo) if top and fold else {}
-    listed = np.isin(ids, [i for group in copies.values() for i in group], invert=True)
-    ids, scores, confidence = ids[listed], scores[listed], confidence[listed]
-    kept = np.flatnonzero(prepared.marks.passing(ids, confidence, min_confidence or 0.0))
-    if sort == "date":
-        order = kept[np.lexsort((ids[kept], -searcher.dates(ids[kept])))]
-    else:
-        order = kept[np.lexsort((ids[kept], -scores[kept], prepared.marks.ranks(ids[kept])))]
-    page = order[offset : offset + top if top else None]
-    hits = searcher.hits(prepared, ids[page], scores[page], confidence[page], offset, copies)
+        pooled = corpus.exact_scores(prepared.scored.queries, searcher.bundle.top_k, rows)
+        words = prepared.scored.confidence(pooled)
+    found = _Found(prepared, likeness, words, min_confidence or 0.0, corpus.dates[rows] if sort == "date" else None)
+    wanted = slice(offset, offset + top if top else None)
+    found.settle(wanted)
+    order = found.order()
+    page = order[wanted]
+    scores, confidence = found.scored()
+    hits = searcher.hits(prepared, likeness.ids[page], scores[page], confidence[page], offset, copies)
     took = (time.perf_counter() - started) * 1000
-    return Results(prepared.query, searcher.term_infos(prepared), hits, len(order), exact, took, like=True)
+    return Results(prepared.query, searcher.term_infos(prepared), hits, len(order), True, took, like=True)
 
 
-def _alike(searcher: Searcher, class_scores: NDArray[np.floating], filters: Filters) -> tuple[Ids, Array, bool]:
-    """Ids of photos that pass the filters, and the cosines (N,) of their class scores with these (labels,).
+@dataclass(frozen=True)
+class _Found:
+    """Photos (N,) that an image and words are looked for in, and in which order they come."""
 
-    The last value says whether no photo was left out.
-    """
-    query = unit_rows(class_scores[None].astype(np.float32))
-    index = searcher.classes()
-    if filters or index is None or searcher.store.count() <= SCAN_BELOW:
-        ids, exact = searcher.store.photo_ids(filters), True
-    else:
-        index_ids, generation = index[0].search(query, PROPOSED)[1][0], index[1]
-        ids, exact = np.union1d(index_ids, searcher.store.changed_since(generation)), False
-    ids, scores = searcher.store.class_scores(ids.tolist())
-    return ids, unit_rows(scores) @ query[0] if len(ids) else np.zeros(0, np.float32), exact
+    prepared: Prepared
+    likeness: Likeness
+    words: Array | None  # the confidence of the words
+    cut: float
+    dates: NDArray[np.float64] | None  # where the newest come first
+
+    def scored(self) -> tuple[Array, Array]:
+        """Scores and confidence, as far from the exact ones as the cosines are at most."""
+        cosines = self.likeness.cosines
+        confidence = np.clip(cosines, 0, 1)
+        return (cosines, confidence) if self.words is None else (confidence * self.words,) * 2
+
+    def order(self) -> Places:
+        """The photos that reach the cut-off, in order."""
+        ids, marks = self.likeness.ids, self.prepared.marks
+        scores, confidence = self.scored()
+        kept = np.flatnonzero(marks.passing(ids, confidence, self.cut))
+        if self.dates is not None:
+            return kept[np.lexsort((ids[kept], -self.dates[kept]))]
+        return kept[np.lexsort((ids[kept], -scores[kept], marks.ranks(ids[kept])))]
+
+    def settle(self, wanted: slice) -> None:
+        """Leave no doubt of which photos reach the cut-off, and of those `wanted` of them."""
+        scores, confidence = self.scored()
+        if self.cut > 0:
+            self.likeness.settle(np.flatnonzero(np.abs(confidence - self.cut) <= ROUNDED))
+        if self.dates is None:
+            marked = np.flatnonzero(self.prepared.marks.ranks(self.likeness.ids))
+            self.likeness.settle(marked)
+            self.likeness.settle(_may_be_best(scores, wanted.stop + len(marked) if wanted.stop else len(scores)))
+        self.likeness.settle(self.order()[wanted])
+
+
+def _may_be_best(near: Array, count: int) -> Places:
+    """The places of values of which each may be wrong by `ROUNDED` that may be among the `count` largest."""
+    if count >= len(near):
+        return np.arange(len(near))
+    return np.flatnonzero(near >= np.partition(near, -count)[-count] - 2 * ROUNDED)
 
 
 def similar_regions(searcher: Searcher, photo_id: int, row: int, col: int, top: int = 24) -> list[Similar]:
@@ -110,19 +137,13 @@ def similar_regions(searcher: Searcher, photo_id: int, row: int, col: int, top: 
         raise QueryError(f"There is no region {row},{col}", f"The grid has {grid.rows} rows and {grid.cols} columns")
     steps = searcher.bundle.steps.copy()
     steps[-1] = 0  # the last number is added to every word's score and says nothing of what is there
-    query = region_map.codes[row * grid.cols + col].astype(np.float32) * steps
     corpus = searcher.corpus()
-    rows = corpus.rows
-    if len(rows) > PROPOSED:
-        near, _ = corpus.near_scores((query * steps)[None], 1, rows)
-        rows = np.sort(rows[np.argpartition(-near[:, 0], PROPOSED)[:PROPOSED]])
-    maps = searcher.store.region_maps(corpus.ids[rows].tolist())
-    cosines = unit_rows(maps.codes.astype(np.float32) * steps) @ (query / max(float(np.linalg.norm(query)), 1e-12))
-    best = np.maximum.reduceat(cosines, maps.offsets[:-1]) if len(maps) else np.zeros(0, np.float32)
-    return _ranked(searcher, photo_id, maps.ids, best, top)
+    best = corpus.best_cosines(region_map.codes[row * grid.cols + col], steps, corpus.rows)
+    return _ranked(searcher, photo_id, corpus.ids[corpus.rows], best, top)
 
 
-def _ranked(searcher: Searcher, photo_id: int | None, ids: Ids, cosines: Array, top: int) -> list[Similar]:
-    order = [i for i in np.lexsort((ids, -cosines)) if ids[i] != photo_id][:top]
+def _ranked(searcher: Searcher, photo_id: int, ids: Ids, cosines: Array, top: int) -> list[Similar]:
+    order = np.lexsort((ids, -cosines))
+    order = order[ids[order] != photo_id][:top]
     photos = searcher.store.photos(ids[order].tolist())
     return [Similar(photos[int(ids[i])], float(cosines[i])) for i in order if int(ids[i]) in photos]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from engine.errors import UnknownWord
+from engine.library import indexes
 from engine.library.store import Store
-from engine.search import similar
 from engine.search.searcher import Searcher
 from engine.search.similar import search_like
 from engine.words.query import Filters, parse_time
@@ -27,10 +27,11 @@ def cosines(store, seen):
     return dict(zip(ids.tolist(), found, strict=True))
 
 
-@pytest.mark.parametrize("scan_below", [0, 10_000], ids=["through the index", "by scanning"])
+@pytest.mark.parametrize("indexed", [True, False], ids=["through the index", "from the database"])
 @pytest.mark.parametrize("words", ["", "green", "green -red", "-blue"])
-def test_scores_are_the_likeness_times_the_confidence_of_the_words(searcher, seen, words, scan_below, monkeypatch):
-    monkeypatch.setattr(similar, "SCAN_BELOW", scan_below)
+def test_scores_are_the_likeness_times_the_confidence_of_the_words(searcher, seen, words, indexed):
+    if not indexed:
+        indexes.discard(searcher.store.folder)
     expected = cosines(searcher.store, seen)
     if words:
         sure = {"red": {}, "green": {}, "blue": {}}
@@ -44,7 +45,7 @@ def test_scores_are_the_likeness_times_the_confidence_of_the_words(searcher, see
         expected = {i: max(cosine, 0) * chance(i) for i, cosine in expected.items()}
     results = search_like(searcher, seen, words, top=0)
     assert results.like
-    assert results.exact == (scan_below > 0)
+    assert results.exact
     assert results.total == len(results.hits) == 300
     np.testing.assert_allclose(
         [hit.score for hit in results.hits], [expected[hit.photo.id] for hit in results.hits], atol=2e-3

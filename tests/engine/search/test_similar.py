@@ -1,0 +1,112 @@
+"""Photos like another, or like a region of it, are those of comparing every photo, whatever state the index is in."""
+
+import numpy as np
+import pytest
+
+from engine.library import corpus, indexes
+from engine.library.records import Batch
+from engine.library.vector_index import FaissIndex
+from engine.search import likeness
+from engine.search.searcher import Searcher
+from engine.search.similar import search_like, similar_photos, similar_regions
+from tests.engine.search.conftest import random_photos
+
+
+def as_written(store, encoder):
+    pass
+
+
+def changed_since(store, encoder):
+    ids = store.photo_ids().tolist()
+    fresh = random_photos(encoder, 40, seed=1)
+    store.apply(Batch(removed=ids[:30], updated=dict(zip(ids[50:60], fresh[:10], strict=True)), added=fresh[10:]))
+
+
+def gone(store, encoder):
+    indexes.discard(store.folder)
+
+
+def damaged(store, encoder):
+    index, generation = FaissIndex.load(store.folder, indexes.CLASSES)
+    keys = index.keys()
+    vectors = index.vectors(keys)
+    index.remove(keys)
+    index.add(keys, np.roll(vectors, 1, axis=0))
+    index.save(store.folder, indexes.CLASSES, generation)
+
+
+@pytest.fixture(params=[as_written, changed_since, gone, damaged], ids=lambda change: change.__name__)
+def searcher(request, filled, colour_bundle, colour_encoder, monkeypatch):
+    monkeypatch.setattr(likeness, "AT_ONCE", 7)
+    monkeypatch.setattr(corpus, "COMPARED_AT_ONCE", 7)
+    monkeypatch.setattr(corpus, "LOOSE_AT_ONCE", 7)
+    request.param(filled, colour_encoder)
+    return Searcher(filled, colour_bundle)
+
+
+def cosine(a, b):
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    return a @ b / np.linalg.norm(a, axis=-1) / np.linalg.norm(b)
+
+
+def cosines(store, seen):
+    """By id, from every photo's class scores in the database."""
+    ids, scores = store.class_scores(store.photo_ids().tolist())
+    return dict(zip(ids.tolist(), cosine(scores, seen).tolist(), strict=True))
+
+
+def are_the_best(found, expected):
+    """Whether pairs of an id and a number are those that `expected` says, largest first; equal ones in any order."""
+    assert len({photo_id for photo_id, _ in found}) == len(found)
+    np.testing.assert_allclose([value for _, value in found], [expected[photo_id] for photo_id, _ in found], atol=2e-6)
+    best = sorted(expected.values(), reverse=True)[: len(found)]
+    np.testing.assert_allclose([value for _, value in found], best, atol=2e-6)
+
+
+def test_similar_photos_are_those_of_comparing_every_photo(searcher):
+    photo_id = int(searcher.store.photo_ids()[70])
+    expected = cosines(searcher.store, searcher.store.class_scores([photo_id])[1][0])
+    del expected[photo_id]
+    found = [(one.photo.id, one.similarity) for one in similar_photos(searcher, photo_id, top=25)]
+    assert len(found) == 25
+    are_the_best(found, expected)
+
+
+def test_similar_regions_are_those_of_comparing_every_region(searcher):
+    store, photo_id = searcher.store, int(searcher.store.photo_ids()[70])
+    steps = np.append(searcher.bundle.steps[:-1], 0)
+    asked = store.region_map(photo_id)
+    region = asked.codes[1 * asked.grid.cols + 2] * steps
+    maps = store.region_maps(store.photo_ids().tolist()).single()
+    expected = {i: float(cosine(one.codes * steps, region).max()) for i, one in maps.items() if i != photo_id}
+    found = [(one.photo.id, one.similarity) for one in similar_regions(searcher, photo_id, 1, 2, top=25)]
+    assert len(found) == 25
+    are_the_best(found, expected)
+
+
+@pytest.mark.parametrize("cut", [None, 0.7])
+@pytest.mark.parametrize("sort", ["relevance", "date"])
+def test_pages_and_totals_of_a_search_by_image_are_those_of_comparing_every_photo(searcher, cut, sort):
+    seen = searcher.store.class_scores([int(searcher.store.photo_ids()[70])])[1][0]
+    expected = cosines(searcher.store, seen)
+    pages = [search_like(searcher, seen, top=20, offset=at, min_confidence=cut, sort=sort) for at in (0, 20, 40)]
+    assert {page.total for page in pages} == {sum(value >= (cut or -1) for value in expected.values())}
+    assert all(page.exact for page in pages)
+    found = [(hit.photo.id, hit.score) for page in pages for hit in page.hits]
+    if sort == "relevance":
+        are_the_best(found, expected)
+    else:
+        dates = [hit.photo.taken_at for page in pages for hit in page.hits]
+        assert dates == sorted(dates, reverse=True)
+        assert len({photo_id for photo_id, _ in found}) == 60
+        np.testing.assert_allclose([value for _, value in found], [expected[i] for i, _ in found], atol=2e-6)
+
+
+def test_few_photos_are_read_from_the_database_where_the_index_is_sound(filled, colour_bundle, monkeypatch):
+    read = []
+    searcher, of_store = Searcher(filled, colour_bundle), filled.class_scores
+    rng = np.random.default_rng(0)
+    seen = rng.normal(size=len(colour_bundle.labels))
+    monkeypatch.setattr(filled, "class_scores", lambda ids: read.extend(ids) or of_store(ids))
+    assert search_like(searcher, seen, top=3).exact
+    assert 3 <= len(read) < 150
