@@ -48,7 +48,8 @@ if TYPE_CHECKING:
 @click.option(
     "--prune-missing-roots",
     is_flag=True,
-    help="Remove the photos of a FOLDER that is gone or empty; they stay otherwise, in case its disk is not connected.",
+    help="Remove the photos of a FOLDER that is gone or empty, and of an empty folder in it that held more than 20; "
+    "they stay otherwise, in case their disk is not connected.",
 )
 @click.option("--background", is_flag=True, help="Leave the machine to others as long as they need it.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
@@ -225,7 +226,7 @@ def _samples() -> Scan:
 
 def _plan_without_writing(settings: Settings, found: Scan, retry_failed: bool, prune: bool) -> Plan:
     if not (settings.library / DATABASE).is_file():
-        return Plan(len(found), 0, 0, 0, 0, found.unreadable)
+        return Plan(len(found), 0, 0, 0, 0, found.unreadable, [])
     bundle, _ = bundle_for(settings)
     with Store.open(settings.library) as store:
         check_bundle(store, bundle)
@@ -239,7 +240,7 @@ def _print_plan(found: Scan, plan: Plan, as_json: bool) -> None:
         "changed": plan.changed,
         "unchanged": plan.unchanged,
         "vanished": plan.vanished,
-        "failed": plan.still_failing + len(plan.unreadable),
+        "failed": plan.still_failing + len(plan.unreadable) + len(plan.disconnected),
     }
     if as_json:
         click.echo(json.dumps(counts))

@@ -30,6 +30,7 @@ BATCH = 64  # photos in a transaction
 BATCH_SECONDS = 2.0  # after which a smaller one is written
 REFRESHED = 4000  # photos written between one refresh of the indexes and the next
 AHEAD = 4  # photos looked at ahead, for each thread
+A_FEW = 20  # photos that somebody may have deleted from a folder; more may be on a disk that is not connected
 
 
 class Progress:
@@ -81,31 +82,35 @@ class Plan:
     vanished: int
     still_failing: int
     unreadable: list[Failure]
+    disconnected: list[str]  # folders that are empty as if their disk were not there, whose photos stay
 
 
 def plan_for(store: Store, found: Scan, *, retry_failed: bool = False, prune_missing_roots: bool = False) -> Plan:
     """Compare a scan with the library; photos of places that could not be looked into stay.
 
     So do photos of a folder that holds nothing at all any more, as a mount point does whose disk is not there, unless
-    `prune_missing_roots`.
+    `prune_missing_roots`; a folder within those that were named must have held more than `A_FEW` for that.
     """
-    unreadable = list(found.unreadable)
-    for root in () if prune_missing_roots else found.empty:
-        held = store.count_under(root)
-        if held:
-            reason = f"empty; {held:,} photos of it stay in the library, in case its disk is not connected"
-            unreadable.append(Failure(root, UNREAD, reason))
+    disconnected = [] if prune_missing_roots else _disconnected(store, found)
     ledger = found.ledger
     ledger.compare(
         (file for root in found.roots for file in store.known_files(root)),
         (pair for root in found.roots for pair in store.companions_under(root)),
         (failure for root in found.roots for failure in store.failures(root)),
-        [failure.path for failure in unreadable],
+        [*(failure.path for failure in found.unreadable), *disconnected],
         retry_failed=retry_failed,
     )
     to_read, new, still_failing = ledger.count("to_read"), ledger.count_new(), ledger.count_failing()
     unchanged = len(found) - to_read - still_failing
-    return Plan(new, to_read - new, unchanged, ledger.count("vanished"), still_failing, unreadable)
+    return Plan(new, to_read - new, unchanged, ledger.count("vanished"), still_failing, found.unreadable, disconnected)
+
+
+def _disconnected(store: Store, found: Scan) -> list[str]:
+    """Empty folders that held photos: any where people named them, more than a few below."""
+    return [
+        *(folder for folder in found.empty if store.count_under(folder)),
+        *(folder for folder in found.empty_below if store.count_under(folder) > A_FEW),
+    ]
 
 
 def bring_up_to_date(
@@ -143,7 +148,7 @@ def bring_up_to_date(
     if stop.is_set():
         raise KeyboardInterrupt
     for root in found.roots if remember else ():
-        if not any(failure.path == root for failure in plan.unreadable):
+        if root not in plan.disconnected and not any(failure.path == root for failure in plan.unreadable):
             store.remember_root(root)
     report = run.report
     report.seconds = round(time.perf_counter() - started, 3)
@@ -205,6 +210,8 @@ class _Run:
         if not stop.is_set():
             self._settle_copies()
             self._settle_vanished(keep_missing=keep_missing)
+            self._commit()
+            self._name_disconnected()
         self._commit()
         self._progress.end()
 
@@ -283,6 +290,14 @@ class _Run:
                 self.report.removed += 1
             if len(self._batch) >= BATCH:
                 self._commit()
+
+    def _name_disconnected(self) -> None:
+        """Say of which empty folders photos stay; those that were found elsewhere have moved by now."""
+        for folder in self._plan.disconnected:
+            held = self._store.count_under(folder)
+            if held:
+                reason = f"empty; {held:,} photos of it stay in the library, in case its disk is not connected"
+                self._fail(Failure(folder, UNREAD, f"{reason} (--prune-missing-roots removes them)"))
 
     def _commit(self) -> None:
         """Write the batch, delete thumbnails that no photo needs any more, and let the indexes follow in steps."""

@@ -23,12 +23,17 @@ class FoundFile(NamedTuple):
 
 
 class Scan:
-    """What is in the folders: files by path, places that could not be looked into, folders that hold nothing at all."""
+    """What is in the folders: files by path, places that could not be looked into, folders that hold nothing at all.
+
+    A folder without a single entry may be a mount point whose disk is not there: `empty` are those that people named,
+    `empty_below` those in them.
+    """
 
     def __init__(self, roots: Sequence[str]) -> None:
         self.roots = list(roots)
         self.unreadable: list[Failure] = []
-        self.empty: list[str] = []  # roots without a single entry, as a mount point whose disk is not there
+        self.empty: list[str] = []
+        self.empty_below: list[str] = []
         self.ledger = Ledger()
 
     def __len__(self) -> int:
@@ -117,7 +122,7 @@ class _Walk:
 
     def __init__(self, found: Scan, whole: Sequence[str], heard: Callable[[int], None]) -> None:
         self._found = found
-        self._whole = whole  # folders that people named, which may be mount points
+        self._whole = whole  # folders that people named
         self._heard = heard
         self._been: set[tuple[int, int]] = set()  # devices and inodes of folders
         self._links: list[tuple[str, list[Rule]]] = []
@@ -139,8 +144,8 @@ class _Walk:
             except OSError as error:
                 self._cannot_read(path, error)
                 continue
-            if not entries and path in self._whole:
-                self._found.empty.append(path)
+            if not entries:
+                (self._found.empty if path in self._whole else self._found.empty_below).append(path)
             self._listing(path, entries, rules, waiting)
             self._heard(len(self._found))
 

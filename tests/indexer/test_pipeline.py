@@ -295,6 +295,55 @@ def test_a_disk_that_is_not_connected_takes_no_photo_along_unless_it_is_said_to(
     assert library.failures() == {}
 
 
+def test_a_disk_inside_a_folder_that_is_not_connected_takes_no_photo_along_unless_it_is_said_to(library, photos):
+    (photos / "disk" / "2020").mkdir(parents=True)
+    (photos / "few").mkdir()
+    album(photos / "disk" / "2020", 21)
+    album(photos / "few", 20, start=21)
+    library.index(photos)
+    shutil.rmtree(photos / "disk" / "2020")
+    for path in (photos / "few").iterdir():
+        path.unlink()
+    assert counts(library.index(photos)) == {"removed": 20, "failed": 1}
+    assert len(library.names()) == 21
+    assert library.failures() == {
+        "disk": "empty; 21 photos of it stay in the library, in case its disk is not connected "
+        "(--prune-missing-roots removes them)"
+    }
+    assert library.heard.failures.keys() == {str(photos / "disk")}
+    album(photos / "disk", 1, start=41)
+    (photos / "disk" / "041.jpg").rename(photos / "041.jpg")
+    assert counts(library.index(photos / "disk")) == {"failed": 1}
+    assert counts(library.index(photos, prune_missing_roots=True)) == {"found": 1, "added": 1, "removed": 21}
+    assert library.failures() == {}
+
+
+def test_a_disk_that_is_connected_again_is_as_it_was(library, photos, unneeded):
+    (photos / "disk").mkdir()
+    album(photos / "disk", 21)
+    library.index(photos)
+    before = library.ids()
+    (photos / "disk").rename(photos.parent / "unplugged")
+    (photos / "disk").mkdir()
+    library.index(photos, encoder=unneeded)
+    (photos / "disk").rmdir()
+    (photos.parent / "unplugged").rename(photos / "disk")
+    assert counts(library.index(photos, encoder=unneeded)) == {"found": 21, "unchanged": 21}
+    assert (library.ids(), library.failures()) == (before, {})
+
+
+def test_a_folder_that_is_empty_because_its_photos_moved_is_no_disk_that_is_missing(library, photos, unneeded):
+    (photos / "a").mkdir()
+    album(photos / "a", 30)
+    library.index(photos)
+    before = library.ids()
+    (photos / "b").mkdir()
+    for path in (photos / "a").iterdir():
+        path.rename(photos / "b" / path.name)
+    assert counts(library.index(photos, encoder=unneeded)) == {"found": 30, "moved": 30}
+    assert (library.ids(), library.failures()) == (before, {})
+
+
 def test_photos_that_are_kept_while_their_file_is_gone_are_marked_until_it_is_back(library, photos, unneeded):
     library.index(album(photos))
     before = library.ids()
