@@ -6,6 +6,7 @@ average the label vectors of its classes into one vector a region. It needs no t
 label vector it adds up with BiAM's region vector.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -38,6 +39,11 @@ class SemanticPrior(nn.Module):
         self.temperature = config.temperature
         self.register_buffer("class_vectors", torch.zeros(config.classes, config.words))
         self.log_scale = nn.Parameter(torch.tensor(config.scale).log(), requires_grad=config.learned)
+
+    @torch.no_grad()
+    def strengthen(self, factor: float) -> None:
+        """Multiply the weight in the sum."""
+        self.log_scale += math.log(factor)
 
     def direction(self, logits: Tensor) -> Tensor:
         """(B, R, K) → unit vectors (B, R, d)."""

@@ -30,7 +30,7 @@ from engine.words.vectors import WordVectors, open_word_vectors
 
 HELD_OUT = 5  # every fifth photo is kept from the run that confidence is fitted on
 CALIBRATED_ON = 2_000  # photos
-MIN_CONFIDENCE = 0.02  # the default cut-off
+MIN_CONFIDENCE = 0.05  # the default cut-off
 CROPS, MOSAICS = 12, 6  # views that are made of an outlined photo: alone, and together with others
 
 
@@ -188,6 +188,9 @@ def make_bundle(
         unlearned = train.subset(np.flatnonzero(number % HELD_OUT == 0))
     else:
         judge, unlearned = trainer.selected(), validation
+    for trained in {id(head): head, id(judge): judge}.values():
+        if trained.prior is not None:
+            trained.prior.strengthen(session.recipe.prior_gain)
     trainer.team.leave()
     if not trainer.team.leads:
         return False

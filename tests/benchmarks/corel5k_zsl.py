@@ -92,6 +92,8 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder:
             trainer = session.trainer(Path(folder))
             head = trainer.fit(train)
+        if head.prior is not None:
+            head.prior.strengthen(session.recipe.prior_gain)
         vectors = session.label_vectors(session.dataset.tags)
         vectors[session.dataset.seen] = trainer.label_vectors()
         return self.measured(session.recipe, session.dataset, head, vectors, test)
