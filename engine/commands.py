@@ -75,6 +75,8 @@ def search(
 
         _print_json(results_to_json(results))
         return
+    if min_confidence is None and results.hits and results.hits[0].confidence < searcher.bundle.spec.min_confidence:
+        click.echo("Nothing was found for sure. These are guesses.", err=True)
     for hit in results.hits:
         _print_bytes(f"{hit.score:.4f}\t".encode() + os.fsencode(hit.photo.path))
     for info in results.terms:

@@ -43,7 +43,7 @@ class SemanticPrior(nn.Module):
     @torch.no_grad()
     def strengthen(self, factor: float) -> None:
         """Multiply the weight in the sum."""
-        self.log_scale += math.log(factor)
+        self.log_scale.add_(math.log(factor))
 
     def direction(self, logits: Tensor) -> Tensor:
         """(B, R, K) → unit vectors (B, R, d)."""

@@ -36,6 +36,7 @@ from engine.words.vectors import normalise
 
 Box = tuple[float, float, float, float]
 
+GUESS = 0.5  # of the default cut-off: where nothing reaches that, the best guesses are better than nothing
 TRIES = 3  # at a page whose photos change while it is put together
 
 
@@ -187,7 +188,8 @@ class Searcher:
         """Find photos for a query.
 
         A page of `top` hits (0: all) begins after `cursor`, which is `next` of the page before it, or at `offset`.
-        `min_confidence` None means the bundle's default cut-off, and no cut-off when all are wanted. `exact` insists on
+        `min_confidence` None means the bundle's default cut-off, of which GUESS is enough where nothing reaches it, and
+        no cut-off when all are wanted. `exact` insists on
         a proven ranking and an exact total, whatever they cost. Copies of a photo are folded into it, unless all are
         wanted or `fold` is false: they are its duplicates, and are not counted.
 
@@ -196,8 +198,10 @@ class Searcher:
         started = time.perf_counter()
         prepared = self.prepare(text)
         filters = both(prepared.query.filters, filters)
+        guess = None
         if min_confidence is None:
             min_confidence = self.bundle.spec.min_confidence if top else 0.0
+            guess = GUESS * min_confidence
         after = Cursor.decode(cursor, sort) if cursor else None
         for attempt in range(TRIES):
             corpus = self.corpus()
@@ -216,6 +220,18 @@ class Searcher:
                 break
             if self.store.generation() == corpus.generation:
                 self._distrusted = corpus.stamp
+        if guess and not page.total:
+            return self.search(
+                text,
+                top=top,
+                offset=offset,
+                cursor=cursor,
+                min_confidence=guess,
+                sort=sort,
+                filters=filters,
+                exact=exact,
+                fold=fold,
+            )
         confidence = prepared.scored.confidence(page.ranked.term_scores)
         hits = self.hits(prepared, page.ranked.ids, page.ranked.scores, confidence, page.first, copies, maps)
         infos = self.term_infos(prepared)

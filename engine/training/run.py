@@ -30,7 +30,7 @@ from engine.words.vectors import WordVectors, open_word_vectors
 
 HELD_OUT = 5  # every fifth photo is kept from the run that confidence is fitted on
 CALIBRATED_ON = 2_000  # photos
-MIN_CONFIDENCE = 0.05  # the default cut-off
+MIN_CONFIDENCE = 0.1  # the default cut-off
 CROPS, MOSAICS = 12, 6  # views that are made of an outlined photo: alone, and together with others
 
 
