@@ -5,6 +5,7 @@ Commands are entry points of the group `unseen.commands`, so another package can
 
 import errno
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -101,6 +102,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a script's shell starts what it does not wait for
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # or nothing could ask this to stop and finish
     sys.exit(run(sys.argv[1:]))
 
 

@@ -6,6 +6,7 @@ where RegionEncoder stands and makes the region map of a photo from the mean col
 """
 
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,11 @@ COLOURS = {
     "rouge": (1, 0.02, 0),
 }
 GRID = Grid(4, 4)
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as a shell starts what it does not wait for; children inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 

@@ -196,3 +196,11 @@ def test_settings_name_the_library_where_no_option_does(tmp_path, monkeypatch):
     assert result.returncode == 1 and f"There is no library in {tmp_path}/nowhere" in result.stderr
     result = unseen("status", "--library", str(tmp_path / "other"))
     assert f"There is no library in {tmp_path}/other" in result.stderr
+
+
+def test_a_command_that_a_shell_started_deaf_to_interrupts_hears_them(tmp_path):
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\nfrom engine import cli\ncli.run = lambda _: "
+    )
+    program += "signal.getsignal(signal.SIGINT) is signal.default_int_handler and 7\ncli.main()"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 7
