@@ -35,7 +35,7 @@ demo: $(VENV)/installed
 	$(BIN)/unseen demo --library $(LIBRARY) --port $(PORT) $(if $(PHOTOS),"$(PHOTOS)")
 
 test: $(VENV)/installed-test browser
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 $(ARGS)
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 browser:
 	@command -v chromium >/dev/null || { \

@@ -32,6 +32,8 @@ def sidecar_path(photo: str) -> str:
 
 def with_tags(packet: bytes | None, tags: Sequence[str]) -> bytes:
     """A sidecar with `tags` among its keywords in place of those that were written here before; raises ValueError."""
+    for prefix, uri in _PREFIXES.items():  # or the first packet of a process would name them ns0, ns1
+        ElementTree.register_namespace(prefix, uri)
     try:
         root = _parsed(packet) if packet and packet.strip() else Element(f"{_META}xmpmeta")
     except (ParseError, DefusedXmlException, LookupError) as error:
@@ -91,8 +93,6 @@ def write_tags(photo: str, tags: Sequence[str]) -> bool:
 
 def _parsed(packet: bytes) -> Element:
     """The tree of a packet with its remarks; the prefixes that it uses are kept for writing."""
-    for prefix, uri in _PREFIXES.items():
-        ElementTree.register_namespace(prefix, uri)
     data = packet.strip(b"\0 \r\n\t")
     for _, (prefix, uri) in iterparse(BytesIO(data), events=("start-ns",)):
         if uri not in _PREFIXES.values() and not prefix.startswith("ns"):  # which ElementTree keeps for itself

@@ -7,7 +7,6 @@ from engine.library.database import Database
 from engine.library.tokens import Tokens
 from engine.settings import Settings
 from tests.conftest import paint
-from tests.e2e.test_browser import browser, pytestmark  # noqa: F401
 from tests.webapp.conftest import index
 from tests.webapp.serving import started
 
@@ -24,7 +23,7 @@ def guarded(tmp_path_factory, colour_bundle):
         yield running, token
 
 
-def test_a_visitor_logs_in_gives_feedback_by_the_api_page_and_logs_in_again_elsewhere(browser, guarded):  # noqa: F811
+def test_a_visitor_logs_in_gives_feedback_by_the_api_page_and_logs_in_again_elsewhere(browser, guarded):
     server, token = guarded
     page = browser.new_context(base_url=server.address).new_page()
     page.goto("/api/docs")
