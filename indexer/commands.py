@@ -18,6 +18,7 @@ from engine.options import json_option, library_option, model_option
 from engine.settings import Settings, load_settings
 from indexer.background import step_back
 from indexer.events import Events
+from indexer.options import exclude_option, jobs_option
 from indexer.pipeline import Plan, check_bundle, plan_for
 from indexer.progress import Both, progress_for_stderr
 from indexer.samples import sample_photos
@@ -33,15 +34,8 @@ if TYPE_CHECKING:
 @click.argument("folders", nargs=-1, required=True, type=click.Path(), metavar="FOLDER…")
 @library_option
 @model_option
-@click.option(
-    "--jobs", type=click.IntRange(min=1), metavar="N", help="Threads; as many as there are cores if left out."
-)
-@click.option(
-    "--exclude",
-    multiple=True,
-    metavar="GLOB",
-    help="Leave out files and folders by name or path below FOLDER; repeatable.",
-)
+@jobs_option
+@exclude_option
 @click.option(
     "--keep-missing", is_flag=True, help="Keep photos whose file is gone, and mark them: for disks that come and go."
 )

@@ -17,6 +17,7 @@ from engine.options import library_option, model_option
 from engine.settings import Settings, load_settings
 from indexer.background import step_back
 from indexer.events import Events
+from indexer.options import exclude_option, jobs_option
 from indexer.pipeline import Progress, Report, bring_up_to_date
 from indexer.progress import Both, progress_for_stderr
 from indexer.scan import scan
@@ -31,15 +32,8 @@ PATIENCE = 5.0  # seconds until it is tried again to write to a library that ano
 @click.argument("folders", nargs=-1, type=click.Path(), metavar="[FOLDER…]")
 @library_option
 @model_option
-@click.option(
-    "--jobs", type=click.IntRange(min=1), metavar="N", help="Threads; as many as there are cores if left out."
-)
-@click.option(
-    "--exclude",
-    multiple=True,
-    metavar="GLOB",
-    help="Leave out files and folders by name or path below FOLDER; repeatable.",
-)
+@jobs_option
+@exclude_option
 @click.option("--keep-missing", is_flag=True, help="Keep photos whose file is gone, and mark them.")
 @click.option("--background", is_flag=True, help="Leave the machine to others as long as they need it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: a line for each event, and for each report.")
