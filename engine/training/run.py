@@ -26,11 +26,13 @@ from engine.training.recipes import Recipe
 from engine.training.trainer import Trainer, TrainingSet
 from engine.words.lexicon import FILE as LEXICON
 from engine.words.lexicon import Lexicon, LexiconTable
-from engine.words.vectors import WordVectors, open_word_vectors
+from engine.words.spelling import across_the_atlantic
+from engine.words.vectors import WordVectors, open_word_vectors, unit
 
 HELD_OUT = 5  # every fifth photo is kept from the run that confidence is fitted on
 CALIBRATED_ON = 2_000  # photos
 MIN_CONFIDENCE = 0.1  # the default cut-off
+SAME_WORD = 0.9  # cosine
 CROPS, MOSAICS = 12, 6  # views that are made of an outlined photo: alone, and together with others
 
 
@@ -133,8 +135,9 @@ class Session:
         if self.lexicon is None or not self.recipe.tuning:
             return self
         tags = self.dataset.tags[self.dataset.seen]
-        known = [i for i, tag in enumerate(tags) if self.words.knows(tag)]
-        table = self.lexicon.with_vectors([tags[i] for i in known], trainer.label_vectors()[known])
+        vectors = trainer.label_vectors()
+        tuned = {tag: vectors[row] for row, tag in enumerate(tags) if self.words.knows(tag)}
+        table = self.lexicon.with_vectors(*alike_however_spelt(tuned, self.lexicon))
         return replace(self, lexicon=table, words=Lexicon(self.behind, table))
 
 
@@ -215,6 +218,22 @@ def make_bundle(
         card={"photos": len(once), "tags": len(tags)},
     )
     return True
+
+
+def alike_however_spelt(tuned: dict[str, Array], table: LexiconTable) -> tuple[list[str], Array]:
+    """Tuned vectors, and what "grey" and "gray" share: the mean of both where both are tags, else the one there is.
+
+    Two entries are spellings of one word where the encoder that made the table has them side by side.
+    """
+    shared = dict(tuned)
+    for tag, vector in tuned.items():
+        here = table.row(tag)
+        for other in across_the_atlantic(tag):
+            there = table.row(other)
+            if here is not None and there is not None and here @ there >= SAME_WORD:
+                shared[tag] = unit(vector + tuned.get(other, vector))
+                shared[other] = shared[tag]
+    return list(shared), np.stack(list(shared.values()))
 
 
 def repeated(names: Sequence[bytes], repeats: dict[str, int]) -> NDArray[np.int64]:

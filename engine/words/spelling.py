@@ -28,10 +28,14 @@ def other_spellings(word: str) -> list[str]:
     plain = "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
     forms = []
     for form in (plain, *_singulars(plain)):
-        forms.append(form)
-        for this, that in (*_PAIRS, *(pair[::-1] for pair in _PAIRS)):
-            forms += [form[: at.start()] + that + form[at.end() :] for at in re.finditer(this, form)]
+        forms += [form, *across_the_atlantic(form)]
     return [form for form in dict.fromkeys(forms) if form != word]
+
+
+def across_the_atlantic(word: str) -> list[str]:
+    """What a word may be on the other side, most of which are no words at all."""
+    pairs = (*_PAIRS, *(pair[::-1] for pair in _PAIRS))
+    return [word[: at.start()] + that + word[at.end() :] for this, that in pairs for at in re.finditer(this, word)]
 
 
 def _singulars(word: str) -> list[str]:

@@ -23,7 +23,7 @@ def words(cache):
         ("t shirt", "t-shirt", 1),
         ("Traffic Light", "traffic light", 1),
         ("colour", "color", 0.9),
-        ("grey", "gray", 0.8),
+        ("grey", "gray", 0.9),
         ("theatre", "theater", 0.9),
         ("the dog's", "dog", 1),
         ("a photo of the dog", "photo dog", 0.99),
