@@ -16,21 +16,16 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class PriorConfig:
-    """Classes of the backbone (K), numbers in a label vector (d), softmax temperature, weight in the sum.
-
-    Where the weight is `learned`, `scale` is only its first value. Training alone makes it too small for words outside
-    the tags, for which the prior is often all there is.
-    """
+    """Classes of the backbone (K), numbers in a label vector (d), softmax temperature, first weight in the sum."""
 
     classes: int = 1000
     words: int = 50
     temperature: float = 1.5
     scale: float = 4.0
-    learned: bool = True
 
 
 class SemanticPrior(nn.Module):
-    """Region logits → region vectors of length `scale`."""
+    """Region logits → region vectors of length `scale`, which is learned."""
 
     class_vectors: Tensor
 
@@ -38,7 +33,7 @@ class SemanticPrior(nn.Module):
         super().__init__()
         self.temperature = config.temperature
         self.register_buffer("class_vectors", torch.zeros(config.classes, config.words))
-        self.log_scale = nn.Parameter(torch.tensor(config.scale).log(), requires_grad=config.learned)
+        self.log_scale = nn.Parameter(torch.tensor(config.scale).log())
 
     @torch.no_grad()
     def strengthen(self, factor: float) -> None:

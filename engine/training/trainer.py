@@ -368,7 +368,7 @@ class Trainer:
             torch.optim.AdamW if self.recipe.decoupled_decay else torch.optim.Adam
         )
         rate, decay = self.recipe.schedule.rate, self.recipe.weight_decay
-        groups: list[dict[str, Any]] = [{"params": [p for p in self.head.parameters() if p.requires_grad]}]
+        groups: list[dict[str, Any]] = [{"params": list(self.head.parameters())}]
         if self.scorer.offsets is not None:
             groups.append({"params": [self.scorer.offsets], "weight_decay": OFFSET_DECAY})
         return kind(groups, lr=rate, weight_decay=decay, fused=True)

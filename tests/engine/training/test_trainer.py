@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from engine.errors import DataError, UnseenError
-from engine.model.prior import PriorConfig
 from engine.training.distributed import Team
 from engine.training.metrics import average_precision
 from engine.training.precision import autocast_type
@@ -303,10 +302,3 @@ def test_label_vectors_are_scored_with_the_bias(tmp_path):
     assert made.scorer.queries.shape == (TAGS + 5, 5)
     assert (made.scorer.queries[:, -1] == 1).all()
     np.testing.assert_array_equal(made.scorer.queries[:TAGS, :-1], vectors(TAGS, 1))
-
-
-@pytest.mark.parametrize("learned", [True, False])
-def test_the_weight_of_the_prior_is_learned_only_where_it_shall_be(tmp_path, learned):
-    made = trainer(tmp_path, replace(RECIPE, prior=PriorConfig(classes=5, words=4, scale=6.0, learned=learned)))
-    scale = made.fit(photos()).prior.log_scale.exp().item()
-    assert (abs(scale - 6) > 1e-3) == learned
