@@ -65,6 +65,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "near": "near",
     "rare": "<b>{term}</b> is rare; did you mean",
     "not_sure_enough": "No photo is sure enough",
+    "guesses": "Nothing was found for sure; these are guesses.",
     "nearest_anyway": "Show the nearest ones anyway",
     "filters_pass_none": "No photo passes the filters of this query.",
     "no_photo_passes": "No photo passes these filters",

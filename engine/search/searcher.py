@@ -198,40 +198,29 @@ class Searcher:
         started = time.perf_counter()
         prepared = self.prepare(text)
         filters = both(prepared.query.filters, filters)
-        guess = None
-        if min_confidence is None:
-            min_confidence = self.bundle.spec.min_confidence if top else 0.0
-            guess = GUESS * min_confidence
+        default = self.bundle.spec.min_confidence if top else 0.0
+        cuts = (default, GUESS * default) if min_confidence is None else (min_confidence,)
         after = Cursor.decode(cursor, sort) if cursor else None
         for attempt in range(TRIES):
             corpus = self.corpus()
             rows = corpus.rows_of(self.store.photo_ids(filters)) if filters else corpus.rows
             copies = corpus.copies_among(corpus.ids[rows], prepared.marks.by_photo) if top and fold else {}
             rows = without_copies(corpus, rows, copies)
-            cut = prepared.scored.score_at(min_confidence)
-            ranking = Ranking(corpus, prepared.scored, self.bundle.top_k, rows, cut)
-            if sort == "date":
-                page = paging.by_date(ranking, prepared.marks, top, offset, after)
-            else:
-                page = paging.by_score(ranking, prepared.marks, top, offset, after, exact=exact)
-            self.closely += page.closely
+            for cut in cuts:
+                scored_at = prepared.scored.score_at(cut)
+                ranking = Ranking(corpus, prepared.scored, self.bundle.top_k, rows, scored_at)
+                if sort == "date":
+                    page = paging.by_date(ranking, prepared.marks, top, offset, after)
+                else:
+                    page = paging.by_score(ranking, prepared.marks, top, offset, after, exact=exact)
+                self.closely += page.closely
+                if page.total:
+                    break
             maps = self.store.region_maps(page.ranked.ids.tolist())
             if self._are(maps, prepared, page.ranked) or attempt == TRIES - 1:
                 break
             if self.store.generation() == corpus.generation:
                 self._distrusted = corpus.stamp
-        if guess and not page.total:
-            return self.search(
-                text,
-                top=top,
-                offset=offset,
-                cursor=cursor,
-                min_confidence=guess,
-                sort=sort,
-                filters=filters,
-                exact=exact,
-                fold=fold,
-            )
         confidence = prepared.scored.confidence(page.ranked.term_scores)
         hits = self.hits(prepared, page.ranked.ids, page.ranked.scores, confidence, page.first, copies, maps)
         infos = self.term_infos(prepared)

@@ -8,7 +8,7 @@ from flask import Response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from engine.errors import LibraryNotFound, UnseenError
-from engine.search.searcher import Results, both
+from engine.search.searcher import GUESS, Results, both
 from engine.search.serialise import readable, rfc3339
 from engine.words.query import Filters, filters_in, parse
 from webapp import api
@@ -67,8 +67,10 @@ def download() -> ResponseReturnValue:
         photos = searcher().store.page(filters=wanted, newest_first=True, limit=-1)
         shown = [Shown(photo, at) for at, photo in enumerate(photos, start=1)]
     else:
-        cut = searcher().bundle.spec.min_confidence if arguments.min_confidence is None else arguments.min_confidence
-        shown = found(search(arguments.model_copy(update={"min_confidence": cut}), 0, 0).hits)
+        default = searcher().bundle.spec.min_confidence
+        cuts = [default, GUESS * default] if arguments.min_confidence is None else [arguments.min_confidence]
+        pages = (search(arguments.model_copy(update={"min_confidence": cut}), 0, 0).hits for cut in cuts)
+        shown = found(next((hits for hits in pages if hits), []))
     response = Response(_table(shown), mimetype="text/csv")
     response.headers["Content-Disposition"] = "attachment; filename=photos.csv"
     return response

@@ -106,6 +106,27 @@ def test_the_cut_off_keeps_what_is_confident_and_counts_it(searcher):
     assert all(hit.confidence >= 0.5 for hit in results.hits)
 
 
+def test_where_nothing_reaches_the_default_cut_off_half_of_it_is_enough(searcher, monkeypatch):
+    best = searcher.search("red", top=1, min_confidence=0).hits[0].confidence
+
+    def found(default, top=300, **given):
+        monkeypatch.setattr(searcher.bundle, "spec", replace(searcher.bundle.spec, min_confidence=default))
+        return searcher.search("red", top=top, **given)
+
+    guesses = found(best * 1.5)
+    assert guesses.total == len(guesses.hits) > 0
+    assert all(best * 0.75 <= hit.confidence < best * 1.5 for hit in guesses.hits)
+    first = found(best * 1.5, top=5)
+    second = found(best * 1.5, top=5, cursor=first.next)
+    assert [hit.photo.id for hit in (*first.hits, *second.hits)] == [hit.photo.id for hit in guesses.hits[:10]]
+    assert found(best * 2.5).hits == []
+    assert found(best * 1.5, min_confidence=best * 1.5).hits == []  # who names a cut-off gets that one
+    sure = best * 0.999
+    assert [hit.confidence >= sure for hit in found(sure).hits] == [True] * sum(
+        h.confidence >= sure for h in guesses.hits
+    )
+
+
 def test_by_date_means_newest_first_and_dateless_last(searcher):
     dates = [hit.photo.taken_at for hit in searcher.search("red", top=0, sort="date").hits]
     dated = [date for date in dates if date is not None]
