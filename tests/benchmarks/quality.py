@@ -3,8 +3,8 @@
     python -m tests.benchmarks.quality [DATA] [WORK]
 
 The shipped bundle has learned from all of the data. So it is trained again by its recipe without what is measured:
-once without `coco-128`, and FOLDS times without 300 of the captioned photos and a fifth of the outlined ones. That
-takes half an hour; WORK keeps what is trained, and a second call goes on with it.
+once without `coco-128`, and FOLDS times without 300 of the captioned photos and a fifth of the outlined ones. WORK
+keeps what is trained, and a second call goes on with it.
 """
 
 import sys
