@@ -207,12 +207,16 @@ class Bundle:
 
 
 def open_bundle(name: str, cache: Path) -> Bundle:
-    """The bundle with this name (one that comes with unseen, or one in the cache), or in this folder."""
+    """The bundle with this name (one that comes with unseen, or one in the cache), or in this folder.
+
+    A name comes first: what happens to be called "lite" where one stands is not meant, unless it is written "./lite".
+    """
+    if "/" not in name:
+        for shelf in shelves(cache):
+            if (shelf / name / "bundle.json").is_file():
+                return Bundle(shelf / name, cache)
     if Path(name).is_dir() or "/" in name:
         return Bundle(Path(name), cache)
-    for shelf in shelves(cache):
-        if (shelf / name / "bundle.json").is_file():
-            return Bundle(shelf / name, cache)
     known = ", ".join(sorted(path.parent.name for shelf in shelves(cache) for path in shelf.glob("*/bundle.json")))
     raise BundleError(
         f"There is no bundle called {name}",

@@ -9,7 +9,7 @@ import pytest
 
 from engine.errors import BundleError
 from engine.library.region_map import pooled_scores, quantise
-from engine.model.bundle import BackboneSpec, Bundle, BundleSpec, open_bundle, save_bundle
+from engine.model.bundle import SHIPPED, BackboneSpec, Bundle, BundleSpec, open_bundle, save_bundle
 
 SPEC = BundleSpec(
     name="small",
@@ -177,3 +177,11 @@ def test_reading_a_bundle_imports_no_torch(make):
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+def test_a_folder_of_the_same_name_does_not_stand_in_for_a_bundle(tmp_path, monkeypatch):
+    (tmp_path / "lite").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert open_bundle("lite", tmp_path / "cache").folder == SHIPPED / "lite"
+    with pytest.raises(BundleError):
+        open_bundle("./lite", tmp_path / "cache")
