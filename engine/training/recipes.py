@@ -43,7 +43,6 @@ class Recipe:
     distillation: float = 0.0  # weight of the distillation loss beside the ranking loss
     prior_gain: float = 1.0  # times the prior's weight when training is over, for words that no tag comes near to
     average: float = 0.0  # decay of the moving average of the weights that is kept in the end; 0 keeps the last ones
-    restraint: float = 0.0  # weight of the size of what BiAM adds to the prior, see Scorer
     repeats: dict[str, int] = field(default_factory=dict)  # times an epoch for a collection's photos, by its folder
     tuning: float = 0.0  # learning rate of the tags' own label vectors, in those of the head; 0 leaves them as they are
     located: float = 0.0  # weight of the loss of photos in which things are outlined, see `engine.training.located`

@@ -52,7 +52,7 @@ class Session:
     def open(cls, recipe: Recipe, data: Path, cache: Path) -> "Session":
         """Load the data set and the word vectors; raises DataError or WordsError."""
         words = behind = open_word_vectors(recipe.words, cache)
-        lexicon = LexiconTable.load(SHIPPED / "lite" / LEXICON) if recipe.lexicon else None
+        lexicon = LexiconTable.load(SHIPPED / "lite" / LEXICON).with_moved({}) if recipe.lexicon else None
         if lexicon is not None:
             words = Lexicon(words, lexicon)
         dataset = load(recipe.dataset, data, seed=recipe.seed, has_vector=words.knows)
@@ -137,7 +137,10 @@ class Session:
         tags = self.dataset.tags[self.dataset.seen]
         vectors = trainer.label_vectors()
         tuned = {tag: vectors[row] for row, tag in enumerate(tags) if self.words.knows(tag)}
-        table = self.lexicon.with_vectors(*alike_however_spelt(tuned, self.lexicon))
+        table = self.lexicon.with_entries(
+            {tag: self.words.vector(tag) for tag in tuned if self.lexicon.row(tag) is None}
+        )
+        table = table.with_moved(alike_however_spelt(tuned, table))
         return replace(self, lexicon=table, words=Lexicon(self.behind, table))
 
 
@@ -220,7 +223,7 @@ def make_bundle(
     return True
 
 
-def alike_however_spelt(tuned: dict[str, Array], table: LexiconTable) -> tuple[list[str], Array]:
+def alike_however_spelt(tuned: dict[str, Array], table: LexiconTable) -> dict[str, Array]:
     """Tuned vectors, and what "grey" and "gray" share: the mean of both where both are tags, else the one there is.
 
     Two entries are spellings of one word where the encoder that made the table has them side by side.
@@ -233,7 +236,7 @@ def alike_however_spelt(tuned: dict[str, Array], table: LexiconTable) -> tuple[l
             if here is not None and there is not None and here @ there >= SAME_WORD:
                 shared[tag] = unit(vector + tuned.get(other, vector))
                 shared[other] = shared[tag]
-    return list(shared), np.stack(list(shared.values()))
+    return shared
 
 
 def repeated(names: Sequence[bytes], repeats: dict[str, int]) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 Every random draw of an epoch comes from (seed, epoch), so a run that was interrupted and resumed from its last
 checkpoint is the undisturbed run, bit for bit on a CPU.
 
-Letters in shapes: B images of a batch, C seen tags, K classes of the teacher, d numbers in a label vector.
+Letters in shapes: C seen tags, K classes of the teacher, d numbers in a label vector.
 """
 
 import csv
@@ -13,28 +13,26 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from engine.errors import DataError
-from engine.model.biam import initialise
 from engine.model.network import Head
 from engine.training.datasets.base import Split
 from engine.training.distributed import Team
 from engine.training.features import Features
-from engine.training.located import LocatedSet, located_loss
+from engine.training.located import LocatedSet
 from engine.training.losses import distillation_loss, ranking_loss
 from engine.training.metrics import precision_recall_f1_at_k
-from engine.training.pooling import pooled_scores
 from engine.training.precision import autocast_type
 from engine.training.recipes import Recipe, Schedule
+from engine.training.scorer import Scored, Scorer, initialise_head
 
 Array = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -65,66 +63,6 @@ class TrainingSet:
         """Features of some of the photos, in memory."""
         features = self.mirrored if mirrored and self.mirrored is not None else self.features
         return features.take(photos if self.rows is None else self.rows[photos])
-
-
-class Scored(NamedTuple):
-    """What a Scorer says of a batch, in single precision."""
-
-    scores: Tensor  # (B, C + K)
-    size: Tensor  # mean square length of what BiAM adds in word space, without the bias
-    located: Tensor  # the loss of the views; 0 without any
-
-
-class Scorer(nn.Module):
-    """A head and the vectors it is trained to score: features → scores for the seen tags and the teacher's classes.
-
-    With `tuning` the tags' own vectors are trained too, that many times as fast as the head: each moves from where the
-    words put it to where the photos want it, and stays a unit vector.
-    """
-
-    vectors: Tensor
-    names: Tensor
-
-    def __init__(
-        self, head: Head, vectors: Array, labels: int, names: Array | None = None, tuning: float = 0.0
-    ) -> None:
-        super().__init__()
-        self.head = head
-        self.tuning = tuning
-        self.register_buffer("vectors", torch.from_numpy(vectors.astype(np.float32)), persistent=False)  # (C + K, d)
-        found = torch.zeros(0, vectors.shape[1]) if names is None else torch.from_numpy(names.astype(np.float32))
-        self.register_buffer("names", functional.pad(found, (0, 1), value=1.0), persistent=False)  # (M, d + 1)
-        self.offsets = nn.Parameter(torch.zeros(labels, vectors.shape[1])) if tuning else None
-
-    def label_vectors(self) -> Tensor:
-        """The vectors (C + K, d), those of tags as they have been tuned."""
-        if self.offsets is None:
-            return self.vectors
-        labels = len(self.offsets)
-        tuned = functional.normalize(self.vectors[:labels] + self.tuning * self.offsets, dim=-1)
-        known = self.vectors[:labels].any(dim=-1, keepdim=True)  # a tag without a vector stays without
-        return torch.cat([tuned * known, self.vectors[labels:]])
-
-    @property
-    def queries(self) -> Tensor:
-        """The vectors with the bias after them (C + K, d + 1)."""
-        return functional.pad(self.label_vectors(), (0, 1), value=1.0)
-
-    def forward(self, regions: Tensor, scene: Tensor, direction: Tensor | None, shares: Tensor | None = None) -> Scored:
-        """Regions (B + V, F, H, W), scene (B + V, S) and the prior's unit vectors (B + V, R, d) → Scored.
-
-        The last V are views of which `shares` (V, R, M) says what is where; they are no photos with tags.
-        """
-        vectors = self.head.biam.region_vectors(regions, scene)
-        size = vectors[..., :-1].float().square().sum(-1).mean()
-        if self.head.prior is not None and direction is not None:
-            vectors = vectors + self.head.prior.scaled(direction).to(vectors.dtype)
-        located = size.new_zeros(())
-        if shares is not None:
-            views = vectors[-len(shares) :]
-            vectors = vectors[: -len(shares)]
-            located = located_loss(views, shares, self.names)
-        return Scored(pooled_scores(vectors, self.queries, self.head.biam.config.top_k), size, located)
 
 
 class Trainer:
@@ -271,7 +209,7 @@ class Trainer:
         views: Rows | None = None,
     ) -> dict[str, float]:
         """One step on this process's share of a batch."""
-        scores, size, located = self._scores(network, features, views)
+        scores, located = self._scores(network, features, views)
         labels = torch.from_numpy(all_labels[:, : self.labels]).to(self.device)
         loss = ranking = ranking_loss(scores[:, : self.labels], labels)
         distillation = torch.zeros(())
@@ -279,8 +217,6 @@ class Trainer:
             teacher = torch.from_numpy(features.teacher).to(self.device).float()
             distillation = distillation_loss(scores[:, self.labels :], teacher / teacher.sum(1, keepdim=True))
             loss = loss + self.recipe.distillation * distillation
-        if self.recipe.restraint:
-            loss = loss + self.recipe.restraint * size
         if views is not None:
             loss = loss + self.recipe.located * located
         if not math.isfinite(loss.item()):
@@ -431,12 +367,3 @@ class Trainer:
 
 def _joined(photos: NDArray[np.float16] | None, views: NDArray[np.float16] | None) -> NDArray[np.float16] | None:
     return None if photos is None or views is None else np.concatenate([photos, views])
-
-
-def initialise_head(recipe: Recipe, class_vectors: Array | None) -> Head:
-    """A fresh head, its weights drawn from the recipe's seed."""
-    head = Head(recipe.biam, recipe.prior)
-    initialise(head.biam, recipe.seed)
-    if head.prior is not None and class_vectors is not None:
-        head.prior.class_vectors.copy_(torch.from_numpy(class_vectors))
-    return head

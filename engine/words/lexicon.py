@@ -5,8 +5,8 @@ GloVe knows words by their neighbours in text; a sentence encoder knows that a d
 search needs no encoder. Words outside the table come from GloVe, through a linear map fitted on those inside.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,16 @@ FILE = "lexicon.safetensors"
 
 @dataclass(frozen=True)
 class LexiconTable:
-    """Entries with their codes (V, d) in 8 bits, a vector being code · `scale`, and the map (g, d) from GloVe."""
+    """Entries with their codes (V, d) in 8 bits, a vector being code · `scale`, and the map (g, d) from GloVe.
+
+    Entries that training has moved, a few hundred, have their codes apart, so that the next one can begin anew.
+    """
 
     entries: SortedWords
     codes: NDArray[np.int8]
     scale: Array  # (d,)
     from_words: Array
+    moved: Mapping[int, NDArray[np.int8]] = field(default_factory=dict)  # code (d,) by place
 
     @classmethod
     def load(cls, path: Path) -> "LexiconTable":
@@ -38,8 +42,9 @@ class LexiconTable:
         try:
             parts = load_file(path)
             entries = SortedWords(parts["text"], parts["offsets"])
-            return cls(entries, parts["codes"], parts["scale"], parts["from_words"])
-        except (OSError, KeyError, SafetensorError) as error:
+            moved = dict(zip(parts["moved"].tolist(), parts["moved_codes"], strict=True)) if "moved" in parts else {}
+            return cls(entries, parts["codes"], parts["scale"], parts["from_words"], moved)
+        except (OSError, KeyError, ValueError, SafetensorError) as error:
             raise WordsError(f"Cannot read the lexicon {path}: {error}", "Fetch the bundle again") from None
 
     def save(self, path: Path) -> None:
@@ -51,19 +56,30 @@ class LexiconTable:
             "scale": self.scale,
             "from_words": self.from_words,
         }
+        if self.moved:
+            parts |= {"moved": np.array(list(self.moved), np.int32), "moved_codes": np.stack(list(self.moved.values()))}
         save_file(parts, path)
 
-    def with_vectors(self, words: Sequence[str], vectors: Array) -> "LexiconTable":
-        """A table in which `words` are entries with these unit vectors (N, d), whether they were entries or not."""
+    def with_entries(self, vectors: Mapping[str, Array]) -> "LexiconTable":
+        """A table with these words and their unit vectors (d,) beside its own, as it is with nothing moved."""
         codes = dict(zip((bytes(self.entries[i]) for i in range(len(self.entries))), self.codes, strict=True))
-        rounded = np.clip(np.rint(vectors / self.scale), -127, 127).astype(np.int8)
-        codes.update(zip((word.encode() for word in words), rounded, strict=True))
+        codes.update((word.encode(), self._rounded(vector)) for word, vector in vectors.items())
         ordered = sorted(codes)
-        return replace(self, entries=SortedWords.of(ordered), codes=np.stack([codes[word] for word in ordered]))
+        stacked = np.stack([codes[word] for word in ordered])
+        return replace(self, entries=SortedWords.of(ordered), codes=stacked, moved={})
+
+    def with_moved(self, vectors: Mapping[str, Array]) -> "LexiconTable":
+        """A table in which these entries, and no others, have moved to other unit vectors (d,)."""
+        places = {word: self.entries.find(word) for word in vectors}
+        return replace(self, moved={at: self._rounded(vectors[word]) for word, at in places.items() if at is not None})
+
+    def _rounded(self, vector: Array) -> NDArray[np.int8]:
+        code: NDArray[np.int8] = np.clip(np.rint(vector / self.scale), -127, 127).astype(np.int8)
+        return code
 
     def __getitem__(self, index: int) -> Array:
         """The unit vector (d,) of an entry, by its place."""
-        return unit(self.codes[index] * self.scale)
+        return unit(self.moved.get(index, self.codes[index]) * self.scale)
 
     def row(self, entry: str) -> Array | None:
         """The unit vector (d,) of an entry, or None."""

@@ -10,11 +10,14 @@ import torch
 
 from engine.cli import run
 from engine.errors import DataError
-from engine.model.bundle import Bundle
+from engine.model.bundle import SHIPPED, Bundle
 from engine.model.network import head_of
-from engine.training.recipes import RECIPES
+from engine.settings import load_settings
+from engine.training.recipes import GLOVE_50, RECIPES
 from engine.training.run import Session, train_bundle
 from engine.training.trainer import Trainer
+from engine.words.lexicon import FILE as LEXICON
+from engine.words.lexicon import LexiconTable
 
 pytestmark = pytest.mark.usefixtures("colours")
 
@@ -146,6 +149,15 @@ def test_validation_photos_keep_their_labels_where_near_tags_of_training_photos_
     assert (train.split.labels() == 0).any()
     assert not (validation.split.labels() == 0).any()
     assert finish is None
+
+
+def test_training_begins_with_the_words_as_no_training_has_moved_them(tmp_path, recipe, photo_folder):
+    shipped = LexiconTable.load(SHIPPED / "lite" / LEXICON)
+    assert shipped.moved
+    session = Session.open(replace(recipe, words=GLOVE_50, lexicon=True), photo_folder, load_settings().cache)
+    moved = next(bytes(shipped.entries[place]).decode() for place in shipped.moved)
+    assert not np.allclose(session.words.vector(moved), shipped.row(moved), atol=0.01)
+    np.testing.assert_array_equal(session.words.vector(moved), shipped.with_moved({}).row(moved))
 
 
 def test_data_that_is_missing_is_one_line(trains, capsys, tmp_path):

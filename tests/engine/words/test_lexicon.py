@@ -89,13 +89,23 @@ def test_sorted_words_find_every_word_and_no_other(words):
     assert found.find("") is None
 
 
-def test_entries_can_be_given_other_vectors_and_new_ones_be_added(table):
-    vectors = np.eye(table.codes.shape[1], dtype=np.float32)[:2]
-    first = bytes(table.entries[0]).decode()
-    changed = table.with_vectors([first, "zzz new"], vectors * table.scale * 100)
-    assert len(changed.entries) == len(table.entries) + 1
-    for word, vector in zip([first, "zzz new"], vectors, strict=True):
-        np.testing.assert_allclose(changed.row(word), vector, atol=0.02)
-    other = bytes(table.entries[1]).decode()
-    np.testing.assert_array_equal(changed.row(other), table.row(other))
-    assert list(changed.entries.all) == sorted(changed.entries.all, key=str.encode)
+def test_entries_can_be_added(table):
+    vector = np.eye(table.codes.shape[1], dtype=np.float32)[0]
+    longer = table.with_entries({"zzz new": vector})
+    assert len(longer.entries) == len(table.entries) + 1
+    np.testing.assert_allclose(longer.row("zzz new"), vector, atol=0.02)
+    for place in range(len(table.entries)):
+        word = bytes(table.entries[place]).decode()
+        np.testing.assert_array_equal(longer.row(word), table.row(word))
+    assert list(longer.entries.all) == sorted(longer.entries.all, key=str.encode)
+
+
+def test_entries_that_moved_are_back_where_they_were_when_training_begins_anew(table, tmp_path):
+    vector = np.eye(table.codes.shape[1], dtype=np.float32)[0]
+    first, other = (bytes(table.entries[place]).decode() for place in (0, 1))
+    table.with_moved({first: vector, "unheard of": vector}).save(tmp_path / "lexicon")
+    moved = LexiconTable.load(tmp_path / "lexicon")
+    np.testing.assert_allclose(moved.row(first), vector, atol=0.02)
+    np.testing.assert_array_equal(moved.row(other), table.row(other))
+    assert moved.row("unheard of") is None
+    np.testing.assert_array_equal(moved.with_moved({}).row(first), table.row(first))
