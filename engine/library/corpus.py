@@ -23,6 +23,7 @@ Rows = NDArray[np.int64]
 
 LOOSE_KEPT = 20_000  # loose maps that are kept in memory; more are read each time
 LOOSE_AT_ONCE = 2000
+MOST_OF_ALL = 0.5  # share of a segment's photos from which on all of them are scanned, which others may share
 COMPARED_AT_ONCE = 256  # photos whose regions are compared with one at once
 FRUGAL_AT_ONCE = 256  # photos whose planes are mapped at once, if memory counts more than time
 
@@ -36,7 +37,7 @@ class Corpus:
     stamp: tuple[int, int] | None  # of the index on disk
     index: RegionIndex | None
     loose_ids: Ids
-    loose: dict[int, RegionMap]  # empty where there are too many to keep
+    loose: RegionMaps | None  # of those ids; None where there are too many to keep
     frugal: bool = False
 
     def __len__(self) -> int:
@@ -97,8 +98,12 @@ class Corpus:
         for part, segment, places in self._parts(rows):
             if segment is None:
                 scores[part] = self._loose_scores(queries, top_k, places)
-            else:
+            elif fine or self.frugal or (places is not None and len(places) < MOST_OF_ALL * len(segment)):
                 scores[part], errors[part] = scan.near_scores(segment.planes, queries, top_k, places, fine=fine)
+            else:
+                chosen = slice(None) if places is None else places
+                near, error = segment.scans.near_scores(queries, top_k)
+                scores[part], errors[part] = near[chosen], error[chosen]
         return scores, errors
 
     def exact_scores(self, queries: Array, top_k: int, rows: Rows) -> Array:
@@ -139,9 +144,11 @@ class Corpus:
                 if self.frugal:
                     segment.release()
             start, first = stop, first + len(segment)
-        for at in range(start, len(rows), LOOSE_AT_ONCE):
-            part = slice(at, min(at + LOOSE_AT_ONCE, len(rows)))
-            yield part, None, rows[part] - first
+        step = at_once or (LOOSE_AT_ONCE if self.loose is None else max(len(rows) - start, 1))
+        for at in range(start, len(rows), step):
+            part = slice(at, min(at + step, len(rows)))
+            whole = part.stop - part.start == len(self.loose_ids)
+            yield part, None, None if whole else rows[part] - first
 
     def _loose_scores(self, queries: Array, top_k: int, places: Rows | None) -> Array:
         ids, maps = self._loose_maps(places)
@@ -152,9 +159,9 @@ class Corpus:
     def _loose_maps(self, places: Rows | None) -> tuple[Ids, RegionMaps]:
         """Ids of loose photos, ascending, and the region maps of those that are still there."""
         ids = self.loose_ids if places is None else self.loose_ids[places]
-        if self.loose:
-            return ids, RegionMaps.of([(photo_id, self.loose[photo_id]) for photo_id in ids.tolist()])
-        return ids, self.store.region_maps(ids.tolist())
+        if self.loose is None:
+            return ids, self.store.region_maps(ids.tolist())
+        return ids, self.loose if places is None else self.loose.part(places)
 
 
 def corpus_of(
@@ -169,9 +176,10 @@ def corpus_of(
     if before and (before.stamp, before.generation) == (stamp, generation) and not (used and stamp == distrusted):
         return before
     library = region_index.library_of(store)
-    index = region_index.load(store.folder, library)
+    mapped = before.index.segments if before and before.index else ()
+    index = region_index.load(store.folder, library, mapped)
     while index is not None and not index.whole and (now := region_index.stamp(store.folder)) != stamp:
-        stamp, index = now, region_index.load(store.folder, library)  # the writer has replaced it meanwhile
+        stamp, index = now, region_index.load(store.folder, library, mapped)  # the writer has replaced it meanwhile
     generation = store.generation()
     none = np.zeros(0, np.int64)
     if index is None or index.generation > generation or stamp == distrusted:  # or that of a database since put back
@@ -185,11 +193,15 @@ def corpus_of(
             present = store.photo_ids()
             index = index.without(np.setdiff1d(index.ids, present))
             loose_ids = np.setdiff1d(present, index.ids)
-    loose: dict[int, RegionMap] = {}
-    if len(loose_ids) <= LOOSE_KEPT:
-        if before is not None:
-            changed = set(store.changed_since(before.generation).tolist())
-            loose = {i: before.loose[i] for i in loose_ids.tolist() if i in before.loose and i not in changed}
-        loose.update(store.region_maps([i for i in loose_ids.tolist() if i not in loose]).single())
-        loose_ids = loose_ids[np.isin(loose_ids, np.fromiter(loose, np.int64))]
-    return Corpus(store, generation, stamp, index, loose_ids, loose, frugal)
+    loose = None if len(loose_ids) > LOOSE_KEPT else _loose_maps(store, loose_ids, before)
+    return Corpus(store, generation, stamp, index, loose_ids if loose is None else loose.ids, loose, frugal)
+
+
+def _loose_maps(store: Store, ids: Ids, before: Corpus | None) -> RegionMaps:
+    """The region maps of the photos that are still there; what has not changed is taken from the corpus `before`."""
+    kept: dict[int, RegionMap] = {}
+    if before is not None and before.loose is not None:
+        same = np.setdiff1d(ids, store.changed_since(before.generation), assume_unique=True)
+        kept = before.loose.part(np.flatnonzero(np.isin(before.loose.ids, same))).single()
+    fresh = store.region_maps([i for i in ids.tolist() if i not in kept]).single()
+    return RegionMaps.of(sorted((kept | fresh).items()))

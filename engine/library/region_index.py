@@ -67,11 +67,12 @@ def generation_on_disk(folder: Path) -> int | None:
         return None
 
 
-def load(folder: Path, library: str) -> RegionIndex | None:
+def load(folder: Path, library: str, mapped: Iterable[Segment] = ()) -> RegionIndex | None:
     """The index on disk, or None where it is missing, damaged or of another library.
 
-    Segments that cannot be opened are left out.
+    Segments that are `mapped` already are not opened again; those that cannot be opened are left out.
     """
+    known = {segment.path: segment for segment in mapped if segment.is_unchanged()}
     try:
         manifest = _manifest(folder)
         if manifest["library"] != library:
@@ -82,7 +83,8 @@ def load(folder: Path, library: str) -> RegionIndex | None:
     segments, held = [], []
     for entry in entries:
         try:
-            segment = Segment.open(folder / Path(str(entry["file"])).name, library)
+            path = folder / Path(str(entry["file"])).name
+            segment = known.get(path) or Segment.open(path, library)
             mask = np.isin(segment.ids, np.array(entry["gone"], np.int64), invert=True)
         except (OSError, ValueError, KeyError, TypeError):
             continue

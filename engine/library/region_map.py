@@ -73,6 +73,13 @@ class RegionMaps:
         parts = zip(self.ids.tolist(), self.grids, self.offsets, self.offsets[1:], strict=False)
         return {photo_id: RegionMap(grid, self.codes[start:stop]) for photo_id, grid, start, stop in parts}
 
+    def part(self, places: NDArray[np.int64]) -> "RegionMaps":
+        """Those of some photos, by their places."""
+        lengths = np.diff(self.offsets)[places]
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        regions = np.repeat(self.offsets[places] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return RegionMaps(self.ids[places], tuple(self.grids[i] for i in places.tolist()), self.codes[regions], offsets)
+
     @classmethod
     def of(cls, items: Sequence[tuple[int, RegionMap]]) -> "RegionMaps":
         """Put single region maps together."""

@@ -12,6 +12,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.library.planes import ARRAYS, LANES, SIZES, Planes
+from engine.library.shared_scans import SharedScans
 
 Ids = NDArray[np.int64]
 
@@ -37,9 +39,15 @@ class Segment:
     ids: Ids
     planes: Planes
     mapped: mmap.mmap
+    stamp: tuple[int, int, int]  # of the file
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def scans(self) -> SharedScans:
+        """Scans of all photos, for all threads."""
+        return SharedScans(self.planes)
 
     @classmethod
     def open(cls, path: Path, library: str) -> "Segment":
@@ -49,11 +57,12 @@ class Segment:
             if header["library"] != library:
                 raise ValueError(f"{path.name} belongs to another library")
             layout = _Layout(header["photos"], header["regions"], header["dims"])
-            if os.fstat(file.fileno()).st_size != layout.size:
+            status = os.fstat(file.fileno())
+            if status.st_size != layout.size:
                 raise ValueError(f"{path.name} is cut off")
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         arrays = layout.arrays(mapped)
-        return cls(path, arrays.pop("ids"), Planes(layout.regions, layout.dims, **arrays), mapped)
+        return cls(path, arrays.pop("ids"), Planes(layout.regions, layout.dims, **arrays), mapped, _stamp(status))
 
     @classmethod
     def write(
@@ -78,6 +87,13 @@ class Segment:
         finally:
             temporary.unlink(missing_ok=True)
         return cls.open(path, library)
+
+    def is_unchanged(self) -> bool:
+        """Whether the file is still the one that is mapped."""
+        try:
+            return _stamp(self.path.stat()) == self.stamp
+        except OSError:
+            return False
 
     def is_sound(self) -> bool:
         """Whether the file is as it was written, to the last bit."""
@@ -136,6 +152,10 @@ class _Layout:
                 written = os.pwrite(file, data, at)
                 data, at = data[written:], at + written
         return start + len(arrays["ids"])
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _arrays_of(planes: Planes) -> dict[str, NDArray[Any]]:

@@ -131,11 +131,9 @@ class Store(Database):
 
     def changed_since(self, generation: int) -> NDArray[np.int64]:
         """Ids of photos whose region map was written after `generation`, ascending."""
-        query = (
-            select(region_maps.c.photo_id).where(region_maps.c.generation > generation).order_by(region_maps.c.photo_id)
-        )
-        with self.reading() as connection:
-            return np.fromiter(connection.execute(query).scalars(), np.int64)
+        query = select(region_maps.c.photo_id).where(region_maps.c.generation > generation)
+        with self.reading() as connection:  # SQLite would sort by reading the whole table, instead of the index
+            return np.sort(np.fromiter(connection.execute(query).scalars(), np.int64))
 
     def class_scores(self, ids: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
         """Class scores (N, tags) of the photos and their ids, ascending; ids that are gone are left out."""

@@ -5,6 +5,7 @@ A query is parsed, each term becomes a query vector, and the photos of the libra
 the index is damaged and the search is made again without it.
 """
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -124,6 +125,7 @@ class Searcher:
     frugal: bool = False  # whether memory counts more than time, as in a process that answers once
     closely: int = field(default=0, init=False)  # photos that scans left in doubt, and that were scored again
     _corpus: Corpus | None = field(default=None, init=False)
+    _corpus_lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _distrusted: tuple[int, int] | None = field(default=None, init=False)  # stamp of an index that was found damaged
     _classes: tuple[tuple[str, ...], tuple[VectorIndex, int] | None] = field(default=((), None), init=False)
 
@@ -228,9 +230,10 @@ class Searcher:
         return Results(prepared.query, infos, hits, page.total, True, took, next=page.next)
 
     def corpus(self) -> Corpus:
-        """The region maps of the library as it is now."""
-        corpus = self._corpus = corpus_of(self.store, self._corpus, distrusted=self._distrusted, frugal=self.frugal)
-        return corpus
+        """The region maps of the library as it is now; after a change one thread looks, and the others wait for it."""
+        with self._corpus_lock:
+            self._corpus = corpus_of(self.store, self._corpus, distrusted=self._distrusted, frugal=self.frugal)
+            return self._corpus
 
     def prepare(self, text: str, *, beside_image: bool = False) -> Prepared:
         """Parse a query and find the vectors of its terms; raises EmptyQuery, UnknownWord or QueryError.

@@ -228,6 +228,16 @@ def test_an_open_searcher_sees_a_new_index(filled, colour_bundle, colour_encoder
     assert len(searcher.corpus().loose_ids) == 0
 
 
+def test_segments_stay_mapped_while_the_library_grows(filled, colour_bundle, colour_encoder):
+    searcher = Searcher(filled, colour_bundle)
+    (segment,) = searcher.corpus().index.segments
+    filled.apply(Batch(added=random_photos(colour_encoder, 5, seed=9)))
+    assert searcher.corpus().index.segments == (segment,)
+    indexes.refresh(filled)
+    assert searcher.corpus().index.segments[0] is segment
+    assert len(searcher.corpus().index.segments) == 2
+
+
 def test_a_cursor_goes_on_where_the_page_ended_while_the_library_grows(filled, colour_bundle, colour_encoder):
     searcher = Searcher(filled, colour_bundle)
     for sort in ("relevance", "date"):
