@@ -1,4 +1,4 @@
-"""Commands of unseen that the server runs beside itself, each as a process of its own with a lower priority."""
+"""Commands of unseen that the server runs beside itself, each as a process of its own with the lowest priority."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ COMMAND = (
     sys.executable,
     "-P",
     "-c",
-    "import os, sys; sys.argv[0] = 'unseen'; os.nice(10); from engine.cli import main; main()",
+    "import os, sys; sys.argv[0] = 'unseen'; os.nice(19); from engine.cli import main; main()",
 )
 PATIENCE = 30.0  # seconds that it has for the batch in hand when the server stops
 
@@ -27,7 +27,9 @@ def spawn(settings: Settings, name: str, *arguments: str, command: Sequence[str]
         [*command, name, *options, *arguments],
         env={**os.environ, "UNSEEN_CACHE": str(settings.cache)},
         stdin=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C on the server's terminal reaches it through us, once
+        # Ctrl-C on the server's terminal reaches it through us, once. In a session of its own its priority would count
+        # for nothing: Linux shares out the cores between sessions first.
+        process_group=0,
         **how,
     )
 

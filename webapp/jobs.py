@@ -1,7 +1,7 @@
 """Index runs that the page starts: one at a time, each a process of its own, told apart by a number.
 
 A run is the command `unseen index --json`, so it behaves as on the command line: photos are only read, what is done is
-kept, and an interrupt ends it after the batch in hand. It has a lower priority than the server, which must go on.
+kept, and an interrupt ends it after the batch in hand. It has the lowest priority, since the server must go on.
 """
 
 import json
