@@ -63,7 +63,7 @@ audit: $(VENV)/installed
 	$(BIN)/pip-audit
 
 contract: $(VENV)/installed-test
-	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n 0 -s tests/webapp/test_contract.py
+	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n 0 -s --timeout 0 tests/webapp/test_contract.py
 
 screenshots: $(VENV)/installed-test browser
 	$(BIN)/python docs/screenshots.py build/screenshots

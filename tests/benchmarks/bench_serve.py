@@ -1,10 +1,15 @@
-"""Serving: 50 clients that ask without a pause for search, heatmap and thumbnail, while an index run goes on.
+"""Serving: 50 clients that ask for searches, heatmaps and thumbnails by turns, while an index run goes on.
 
-PHOTOS in the environment says how many photos the library has (100,000), SECONDS how long it lasts (60).
+Once as people do, who look at each answer for a second on average (exponentially distributed) before they ask for more;
+once as programs do, which ask again at once and so keep the server as busy as it can be. Words are the labels of the
+bundle at random, so few searches come again. The clients run on the same cores as the server and the index run.
+
+PHOTOS in the environment says how many photos the library has (100,000), SECONDS how long each part lasts (60).
 """
 
 import asyncio
 import http.client
+import io
 import itertools
 import json
 import os
@@ -15,51 +20,57 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
 
 from engine.library import indexes, thumbnails
-from engine.model.bundle import open_bundle
+from engine.model.bundle import Bundle, open_bundle
 from engine.settings import load_settings
 from tests.benchmarks import bench_index, synthetic
+from tests.benchmarks.bench_search import memory_speed
 
 CLIENTS = 50
+BAR = 500  # ms, of the 99th percentile
+PAUSE = 1.0  # seconds that a person looks at an answer, on average
 SHOWN = 200  # photos that have a thumbnail
-NEW = 6000  # photos for the index run to find
-WORDS = ("dog", "beach", "lighthouse", "zebra", "red car", "mountain lake", "pizza", "child -dog", "sunset", "train")
+NEW = 20_000  # photos for the index run to find
 
 
-def library(folder: Path, photos: int) -> None:
-    """A synthetic library with an index, and thumbnails of its first photos."""
-    bundle = open_bundle("lite", load_settings().cache)
+@dataclass
+class Load:
+    """What clients met: seconds by kind of call, failures, and the server's own memory over time in MB."""
+
+    taken: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    failed: list[str] = field(default_factory=list)
+    memory: list[int] = field(default_factory=list)
+
+
+def library(folder: Path, bundle: Bundle, photos: int) -> Path:
+    """A synthetic library with an index, and thumbnails of its first photos, in a folder named for its bundle."""
+    folder = folder / f"{photos}-{bundle.fingerprint[:8]}"
     with synthetic.make(folder, bundle, photos) as store:
         indexes.refresh(store)
-        picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (384, 512, 3), dtype=np.uint8))
-        thumbnail = thumbnails.make(picture)
+        thumbnail = thumbnails.make(Image.open(io.BytesIO(bench_index.photo((640, 480), 0))))
         for photo in store.photos(range(1, SHOWN + 1)).values():
             thumbnails.write(folder, photo.content_hash, thumbnail)
+    return folder
 
 
-def new_photos(folder: Path, count: int) -> None:
-    """Photos that are equal but for what follows their end, so that each is decoded and looked at."""
-    bench_index.photos(folder, (640, 480), 1)
-    (first,) = folder.iterdir()
-    data = first.read_bytes()
-    for number in range(count):
-        (folder / f"new-{number:05d}.jpg").write_bytes(data + number.to_bytes(4, "big"))
-
-
-async def client(number: int, port: int, until: float, taken: dict[str, list[float]], failed: list[str]) -> None:
-    """Ask, wait for the answer, and ask again, over one connection."""
+async def client(number: int, port: int, words: Sequence[str], until: float, pause: float, load: Load) -> None:
+    """Ask, wait for the answer, look at it, and ask again, over one connection."""
     rng = random.Random(number)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for turn in itertools.count(number):
+        if pause:
+            await asyncio.sleep(rng.expovariate(1 / pause))
         if time.perf_counter() > until:
             break
-        photo = rng.randrange(1, SHOWN + 1)
-        word = rng.choice(WORDS).replace(" ", "+")
+        photo, word = rng.randrange(1, SHOWN + 1), quote(f'"{rng.choice(words)}"')
         kind, path = (
             ("search", f"search?q={word}&top=50"),
             ("thumbnail", f"images/{photo}/thumbnail"),
@@ -70,26 +81,24 @@ async def client(number: int, port: int, until: float, taken: dict[str, list[flo
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
         await reader.readexactly(length)
-        taken[kind].append(time.perf_counter() - started)
+        load.taken[kind].append(time.perf_counter() - started)
         if not head.startswith(b"HTTP/1.1 200"):
-            failed.append(f"{path}: {head.split(b' ', 2)[1].decode()}")
+            load.failed.append(f"{path}: {head.split(b' ', 2)[1].decode()}")
     writer.close()
 
 
-async def load(port: int, seconds: float, pid: int) -> tuple[dict[str, list[float]], list[str], list[int]]:
-    """All clients at once; returns seconds by kind, failures, and the server's memory over time in MB."""
-    taken: dict[str, list[float]] = defaultdict(list)
-    failed: list[str] = []
-    until = time.perf_counter() + seconds
-    asking = [asyncio.create_task(client(n, port, until, taken, failed)) for n in range(CLIENTS)]
-    memory = []
+async def put_under_load(port: int, words: Sequence[str], seconds: float, pause: float, pid: int) -> Load:
+    """All clients at once."""
+    load, until = Load(), time.perf_counter() + seconds
+    asking = [asyncio.create_task(client(n, port, words, until, pause, load)) for n in range(CLIENTS)]
     while time.perf_counter() < until:
-        await asyncio.sleep(min(5.0, seconds / 6))
-        memory.append(resident(pid))
+        load.memory.append(resident(pid))
+        await asyncio.sleep(seconds / 6)
     for done in await asyncio.gather(*asking, return_exceptions=True):
         if isinstance(done, BaseException):
-            failed.append(repr(done))
-    return taken, failed, memory
+            load.failed.append(repr(done))
+    load.memory.append(resident(pid))
+    return load
 
 
 def resident(pid: int) -> int:
@@ -98,55 +107,75 @@ def resident(pid: int) -> int:
     return int(status.split("RssAnon:")[1].split()[0]) >> 10
 
 
+def cpu_seconds(pid: int) -> float:
+    """Time that a process has had of all cores."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def call(port: int, method: str, path: str, body: object = None) -> dict:
-    """One call of the API."""
+    """One call of the API; raises RuntimeError where it is refused."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request(method, f"/api/v1/{path}", body and json.dumps(body), {"Content-Type": "application/json"})
-    answer = json.loads(connection.getresponse().read())
+    response = connection.getresponse()
+    answer = json.loads(response.read())
     connection.close()
+    if response.status >= 400:
+        raise RuntimeError(f"{method} {path}: {answer}")
     return answer
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     photos, seconds = int(os.environ.get("PHOTOS", "100000")), float(os.environ.get("SECONDS", "60"))
     cache = load_settings().cache
+    bundle = open_bundle("lite", cache)
+    print(f"{os.cpu_count()} cores, memory read at {memory_speed():.0f} GB/s; {CLIENTS} clients, {photos:,} photos")
     with tempfile.TemporaryDirectory() as scratch:
-        kept, folder, new = cache / "bench" / f"library-{photos}", Path(scratch) / "library", Path(scratch) / "new"
-        library(kept, photos)
-        shutil.copytree(kept, folder)
-        new.mkdir()
-        new_photos(new, NEW)
-        environment = {**os.environ, "UNSEEN_LIBRARY": str(folder), "UNSEEN_ROOTS": str(new), "UNSEEN_JOBS": "1"}
+        folder, new = Path(scratch) / "library", Path(scratch) / "new"
+        shutil.copytree(library(cache / "bench", bundle, photos), folder)
+        bench_index.photos(new, (640, 480), NEW)
+        environment = {**os.environ, "UNSEEN_LIBRARY": str(folder), "UNSEEN_ROOTS": str(new)}
         command = [sys.executable, "-c", "from webapp.commands import serve; serve()", "--port", "0"]
         server = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         try:
             port = int(server.stderr.readline().split(":")[2].split()[0])
-            for word in WORDS:
-                call(port, "GET", f"search?q={word.replace(' ', '+')}")
-            print(f"{CLIENTS} clients, {photos:,} photos, {seconds:.0f} s, {os.cpu_count()} cores\n")
-            for title, indexing in (("without an index run", False), ("with an index run", True)):
+            call(port, "GET", f"search?q={quote(bundle.labels[0])}")
+            for title, pause, indexing in (
+                ("People, who pause for a second", PAUSE, True),
+                ("Programs, which do not pause", 0.0, True),
+                ("Programs, without the index run", 0.0, False),
+            ):
                 job = call(port, "POST", "index", {"folder": str(new)}) if indexing else None
-                taken, failed, memory = asyncio.run(load(port, seconds if indexing else seconds / 4, server.pid))
-                show(title, taken, failed, memory)
+                before, started = cpu_seconds(server.pid), time.perf_counter()
+                lasting = seconds if indexing else seconds / 4
+                load = asyncio.run(put_under_load(port, bundle.labels, lasting, pause, server.pid))
+                took, used = time.perf_counter() - started, cpu_seconds(server.pid) - before
+                show(title, load, took, used)
                 if job:
                     job = call(port, "GET", f"jobs/{job['id']}")
-                    print(f"  index run: {job['state']}, {job['done']} photos meanwhile, {job['failed']} failed")
+                    print(f"  index run: {job['state']}, {job['done']:,} photos meanwhile, {job['failed']} failed")
                     call(port, "DELETE", f"jobs/{job['id']}")
+                    while call(port, "GET", f"jobs/{job['id']}")["ended_at"] is None:
+                        time.sleep(0.2)
         finally:
             server.terminate()
             server.wait(90)
 
 
-def show(title: str, taken: dict[str, list[float]], failed: list[str], memory: list[int]) -> None:
-    """Print what was measured."""
-    total = sum(map(len, taken.values()))
-    print(f"{title}: {total:,} requests, {len(failed)} failed{': ' + failed[0] if failed else ''}")
+def show(title: str, load: Load, took: float, used: float) -> None:
+    """Print what was measured in so many seconds, of which the server `used` some on all cores together."""
+    times = {**load.taken, "all": list(itertools.chain(*load.taken.values()))}
+    count = len(times["all"])
+    print(f"\n{title}: {count:,} requests in {took:.0f} s, {count / took:.0f}/s, {len(load.failed)} failed", end="")
+    print(f": {load.failed[0]}" if load.failed else "")
     print(f"  {'':10}{'requests':>10}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'max ms':>9}")
-    for kind, times in {**taken, "all": list(itertools.chain(*taken.values()))}.items():
-        p50, p95, p99 = np.percentile(times, (50, 95, 99)) * 1000
-        print(f"  {kind:10}{len(times):10,}{p50:9.0f}{p95:9.0f}{p99:9.0f}{max(times) * 1000:9.0f}")
-    print(f"  memory of the server's own: {' '.join(f'{one}' for one in memory)} MB")
+    for kind, seconds in times.items():
+        p50, p95, p99 = np.percentile(seconds, (50, 95, 99)) * 1000
+        bar = f"   bar {BAR}: {'kept' if p99 <= BAR else 'missed'}" if kind == "all" else ""
+        print(f"  {kind:10}{len(seconds):10,}{p50:9.0f}{p95:9.0f}{p99:9.0f}{max(seconds) * 1000:9.0f}{bar}")
+    print(f"  the server took {1000 * used / count:.1f} ms of a core for a request, and")
+    print(f"  {' '.join(f'{one}' for one in load.memory)} MB of memory of its own, from start to end")
 
 
 if __name__ == "__main__":
