@@ -210,7 +210,10 @@ def _http(error: HTTPException) -> ResponseReturnValue:
     if for_api():
         response = problem(error.code, error.description or error.name)
     else:
-        response = Response(render_template("error.html", title=error.name, detail=error.description), error.code)
+        title, detail = error.name, error.description
+        if error.code == HTTPStatus.NOT_FOUND:
+            title, detail = texts.text("not_found"), texts.text("not_found_hint")
+        response = Response(render_template("error.html", title=title, detail=detail), error.code)
     for name, value in error.get_headers():
         if name.lower() not in {"content-type", "content-length"}:
             response.headers[name] = value  # such as Allow with 405

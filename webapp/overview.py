@@ -177,7 +177,7 @@ class HealthOut(BaseModel):
 @overview.get("/tags", summary="Tags of the library", responses=answers(TagCountsOut))
 def tags() -> Answer:
     """Tags with the number of photos that show them, most frequent first."""
-    return _list({"tag": tag, "count": count} for tag, count in current().tag_counts.of(searcher()))
+    return _list({"tag": one.tag, "count": one.count} for one in current().tag_counts.of(searcher()))
 
 
 @overview.get("/folders", summary="Folders of the library", responses=answers(FoldersOut))

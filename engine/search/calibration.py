@@ -33,6 +33,11 @@ class Curves:
         """Pooled scores (…, T) → 0…1."""
         return np.exp(log_sigmoid(self.logit(scores)))
 
+    def score_at(self, confidence: float) -> Array:
+        """The pooled score (T,) at which each term has this confidence, which is more than 0 and less than 1."""
+        scores: Array = ((np.log(confidence / (1 - confidence)) - self.offset) / self.slope).astype(np.float32)
+        return scores
+
 
 @dataclass(frozen=True)
 class Calibration:

@@ -1,5 +1,7 @@
 """The pages as a browser without scripts sees them."""
 
+import csv
+import io
 import re
 import subprocess
 import sys
@@ -126,6 +128,30 @@ def test_photos_with_something_like_the_best_region_are_one_click_away(client, i
     found = visit(client, link.split("#")[0])
     like = client.get(f"/api/v1/images/{number}/similar?region=1,3").json["items"]
     assert photos(found)[-len(like) :] == [one["id"] for one in like]
+
+
+def test_photos_like_it_are_one_click_away_and_not_waited_for(client, ids):
+    number = ids["red-spot.png"]
+    page = visit(client, f"/photo/{number}", q="red", at=1)
+    (link,) = page.all("a", id="similar-link")
+    assert ids["all-red.png"] not in photos(page)
+    found = photos(visit(client, link["href"].split("#")[0]))
+    like = client.get(f"/api/v1/images/{number}/similar").json["items"]
+    assert found[-len(like) :] == [one["id"] for one in like]
+
+
+@pytest.mark.parametrize("query", ["q=red&min_confidence=0.01", "q=camera:x", ""])
+def test_the_list_is_the_same_as_csv_and_as_json(client, query):
+    table = list(csv.DictReader(io.StringIO(client.get(f"/photos.csv?{query}").text)))
+    objects = client.get(f"/photos.json?{query}").json
+    assert [{name: "" if value is None else str(value) for name, value in one.items()} for one in objects] == table
+    assert [one["rank"] for one in objects] == list(range(1, len(objects) + 1))
+
+
+def test_what_is_left_out_by_the_cut_off_is_one_click_away(client):
+    sure = visit(client, "/", q="red", min_confidence=0.5)
+    (link,) = [link["href"] for link in sure.all("a") if link.get("href", "").endswith("min_confidence=0")]
+    assert len(photos(visit(client, link))) > len(photos(sure)) > 0
 
 
 def test_an_excluded_word_is_named_but_not_drawn(client, ids):

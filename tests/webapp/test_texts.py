@@ -10,7 +10,7 @@ from webapp import texts
 ROOT = Path(texts.__file__).parent
 TEMPLATES = sorted((ROOT / "templates").glob("*.html"))
 SCRIPTS = sorted((ROOT / "static").glob("*.js"))
-NAMES = {"unseen", "h", "r", "u", "unseen index ~/Pictures", "openapi.json"}  # of keys, files and commands
+NAMES = {"CSV", "JSON", "unseen", "h", "r", "u", "unseen index ~/Pictures", "openapi.json"}  # keys, files, commands
 CODE = re.compile(r"{#.*?#}|{%.*?%}|{{.*?}}", re.DOTALL)
 
 

@@ -8,14 +8,17 @@ from flask import redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from engine.library.overview import Bounds, Overview
+from engine.library.records import Photo
 from engine.search.searcher import Searcher
 from engine.search.serialise import readable
 from webapp.library import current, searcher
 from webapp.pages.filters import tree
 from webapp.pages.grid import Shown, found
 from webapp.pages.helpers import quoted
+from webapp.tag_counts import TagCount
 
 CLOUD = 120  # tags
+COVERS = 14  # tags with a photo
 RANDOM = 18  # photos
 FOLDERS = 200
 BEST = 60  # photos of a tag
@@ -26,15 +29,16 @@ def explore() -> str:
     """All of it on one page."""
     library = searcher()
     overview = Overview(library.store)
-    counts = current().tag_counts.of(library)
+    counts = current().tag_counts.soon(library)
     ids = library.store.photo_ids()
     picked = random.sample(range(len(ids)), min(RANDOM, len(ids)))
     photos = library.store.photos([int(ids[i]) for i in picked])
     _, placed = overview.places(Bounds(), 1)
     return render_template(
         "explore.html",
-        cloud=_cloud(counts[:CLOUD]),
-        tags=len(counts),
+        counted=counts is not None,
+        covers=_covers(library, counts or []),
+        cloud=_cloud((counts or [])[:CLOUD]),
         chance=[Shown(photos[int(ids[i])], None) for i in picked if int(ids[i]) in photos],
         years=_years(overview.months()),
         folders=[(readable(folder.path), depth, folder.photos_below) for folder, depth in tree(overview.folders())][
@@ -48,16 +52,16 @@ def explore() -> str:
 def tag(tag: str) -> ResponseReturnValue:
     """One tag: the photos that show it best, and what is near it. What is no tag is searched for."""
     library = searcher()
-    counts = dict(current().tag_counts.of(library))
     if tag not in library.bundle.labels:
         return redirect(url_for("pages.home", q=quoted(tag)))
     results = library.search(f'"{tag}"', top=BEST)
+    counts = {one.tag: one.count for one in current().tag_counts.soon(library) or []}
     vector = library.bundle.words.vector(tag)
     near = [other for other in library.bundle.nearest_tags(vector, BESIDE + 1) if other != tag][:BESIDE]
     return render_template(
         "tag.html",
         tag=tag,
-        count=counts.get(tag, 0),
+        count=counts.get(tag),
         near=near,
         beside=_beside(library, tag, [hit.photo.id for hit in results.hits]),
         items=found(results.hits),
@@ -65,10 +69,22 @@ def tag(tag: str) -> ResponseReturnValue:
     )
 
 
-def _cloud(counts: list[tuple[str, int]]) -> list[tuple[str, int, int]]:
-    """Tags by name, with their counts and a size of 1…5."""
-    most = math.log(max((count for _, count in counts), default=1) + 1)
-    return sorted((tag, count, 1 + round(4 * math.log(count + 1) / most)) for tag, count in counts)
+def _covers(library: Searcher, counts: list[TagCount]) -> list[tuple[TagCount, Photo]]:
+    """The most frequent tags, each with a photo that stands for no other."""
+    by_photo: dict[int, TagCount] = {}
+    for one in counts:
+        if len(by_photo) < COVERS:
+            by_photo.setdefault(one.best, one)
+    photos = library.store.photos(list(by_photo))
+    return [(one, photos[best]) for best, one in by_photo.items() if best in photos]
+
+
+def _cloud(counts: list[TagCount]) -> list[tuple[TagCount, int]]:
+    """Tags by name, each with a size of 1…5."""
+    logs = [math.log(one.count) for one in counts]
+    least, most = min(logs, default=0), max(logs, default=0)
+    sizes = [1 + round(4 * (log - least) / ((most - least) or 1)) for log in logs]
+    return sorted(zip(counts, sizes, strict=True), key=lambda pair: pair[0].tag)
 
 
 def _years(months: list[tuple[str | None, int]]) -> list[tuple[str, list[tuple[str, int, float]]]]:

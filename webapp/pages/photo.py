@@ -28,6 +28,7 @@ class Place(SearchArguments):
 
     at: int | None = Field(None, ge=1, le=2**53, description="rank in the results")
     region: Region | None = Field(None, description="row,column of the region that similar photos are found by")
+    similar: bool = Field(False, description="whether photos like it are shown, which takes longest to find")
     show: str = Field("", max_length=1000, description="words to show in place of those of the query")
 
     @property
@@ -66,7 +67,7 @@ def photo(photo_id: int) -> ResponseReturnValue:
         grid_size=searcher().bundle.grid,
         best=_best_cells(explanation) if explanation else [],
         picked=_box_of(cell) if cell else None,
-        similar=api.alike(photo_id, cell, SIMILAR),
+        similar=api.alike(photo_id, cell, SIMILAR) if cell or place.similar else [],
         previous=previous,
         following=following,
         here={**helpers.kept(place), "photo_id": photo_id, "at": place.at},

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Sequence
 
 from flask import Response, redirect, render_template, request, url_for
@@ -19,6 +20,7 @@ from webapp.pages.grid import PAGE, Item, Shown, by_month, found
 from webapp.pages.library import welcome
 from webapp.schemas import ImageArguments, SearchArguments
 
+TRY = 12  # tags
 COLUMNS = ("rank", "path", "confidence", "score", "taken_at", "width", "height")
 
 
@@ -59,8 +61,8 @@ def home_like() -> ResponseReturnValue:
     )
 
 
-def download() -> ResponseReturnValue:
-    """All that a query finds, or all photos, as a table."""
+def download(kind: str) -> ResponseReturnValue:
+    """All that a query finds, or all photos: a row for each, as CSV or JSON."""
     arguments = SearchArguments.model_validate(request.args.to_dict())
     wanted = _filters_alone(arguments)
     if wanted is not None:
@@ -71,8 +73,10 @@ def download() -> ResponseReturnValue:
         cuts = [default, GUESS * default] if arguments.min_confidence is None else [arguments.min_confidence]
         pages = (search(arguments.model_copy(update={"min_confidence": cut}), 0, 0).hits for cut in cuts)
         shown = found(next((hits for hits in pages if hits), []))
-    response = Response(_table(shown), mimetype="text/csv")
-    response.headers["Content-Disposition"] = "attachment; filename=photos.csv"
+    rows = [_row(one) for one in shown]
+    content, mimetype = (_csv(rows), "text/csv") if kind == "csv" else (json.dumps(rows), "application/json")
+    response = Response(content, mimetype=mimetype)
+    response.headers["Content-Disposition"] = f"attachment; filename=photos.{kind}"
     return response
 
 
@@ -138,18 +142,33 @@ def _page(
         like=like,
         more=more,
         chips=filters_in(arguments.q),
-        tags=current().tag_counts.of(searcher())[:12] if not arguments.q and not arguments.cursor else [],
+        tags=_worth_trying() if not arguments.q and not arguments.cursor else [],
         cut=default_cut if arguments.min_confidence is None else arguments.min_confidence,
         default_cut=default_cut,
     )
 
 
-def _table(shown: Sequence[Shown]) -> str:
+def _worth_trying() -> list[str]:
+    """The most frequent tags."""
+    return [one.tag for one in (current().tag_counts.soon(searcher()) or [])[:TRY]]
+
+
+def _row(shown: Shown) -> dict[str, object]:
+    photo, hit = shown.photo, shown.hit
+    return {
+        "rank": shown.at,
+        "path": readable(photo.path),
+        "confidence": round(hit.confidence, 4) if hit else None,
+        "score": round(hit.score, 4) if hit else None,
+        "taken_at": rfc3339(photo.taken_at),
+        "width": photo.width,
+        "height": photo.height,
+    }
+
+
+def _csv(rows: Sequence[dict[str, object]]) -> str:
     out = io.StringIO()
-    table = csv.writer(out)
-    table.writerow(COLUMNS)
-    for one in shown:
-        photo, hit = one.photo, one.hit
-        sure = (f"{hit.confidence:.4f}", f"{hit.score:.4f}") if hit else ("", "")
-        table.writerow((one.at, readable(photo.path), *sure, rfc3339(photo.taken_at), photo.width, photo.height))
+    table = csv.DictWriter(out, COLUMNS)
+    table.writeheader()
+    table.writerows(rows)
     return out.getvalue()

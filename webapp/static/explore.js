@@ -2,6 +2,7 @@
 
 import { box, onKeys } from "./keys.js";
 import { move, moveRow } from "./move.js";
+import { remember } from "./origin.js";
 import { suggest } from "./suggest.js";
 import { swap } from "./swap.js";
 
@@ -14,6 +15,7 @@ document.addEventListener("click", (event) => {
 });
 addEventListener("popstate", () => swap(location.href, { remember: "no" }));
 
+remember();
 suggest(box);
 onKeys({
   r: () => Boolean(document.getElementById("others")?.click()) || true,

@@ -3,13 +3,18 @@
 import { draw } from "./heatmap.js";
 import { box, onKeys } from "./keys.js";
 import { markForm, undo } from "./marks.js";
+import { arrive, leave, remember } from "./origin.js";
 import { choose, clicked, key, regionUrl } from "./region.js";
 import { suggest } from "./suggest.js";
-import { formUrl, swap } from "./swap.js";
+import { fetchPage, formUrl, swap } from "./swap.js";
+import { onSwipe } from "./swipe.js";
+
+const REST = 350; // milliseconds that a photo is looked at before others like it are asked for
 
 const form = document.getElementById("search");
 let hidden = false;
 let strength = 1;
+let resting = 0;
 
 function paint() {
   const layers = document.getElementById("layers");
@@ -35,6 +40,16 @@ function start() {
   paint();
   const following = document.querySelector(".following"); // is fetched while this one is looked at
   if (following) new Image().src = following.dataset.picture;
+  clearTimeout(resting);
+  resting = setTimeout(showSimilar, REST);
+}
+
+// Photos like this one take longer to find than all else on the page, so they come after it.
+async function showSimilar() {
+  const link = document.getElementById("similar-link");
+  if (!link) return;
+  const answer = await fetchPage(link.href).catch(() => null);
+  if (answer?.ok && link.isConnected) link.closest("#similar").replaceWith(answer.page.getElementById("similar"));
 }
 
 function hide() {
@@ -60,8 +75,7 @@ const turn = (selector) => () => {
 };
 
 function back() {
-  if (history.state?.fromGrid) history.back(); // to where it was scrolled to
-  else document.getElementById("back").click();
+  if (!leave()) location.assign(document.getElementById("back").href);
   return true;
 }
 
@@ -75,6 +89,10 @@ document.addEventListener("click", (event) => {
   if (event.target.closest("#hide")) hide();
   if (event.target.closest("#pick")) choose();
   if (event.target.matches(".photo")) go(regionUrl(clicked(event)));
+  if (plain && event.target.closest("#back")) {
+    event.preventDefault();
+    back();
+  }
   const link = event.target.closest("a[data-swap], #legend .chips a, a.turn");
   if (link && plain) {
     event.preventDefault();
@@ -88,6 +106,7 @@ document.addEventListener("input", ({ target }) => {
 });
 form.addEventListener("submit", (event) => {
   event.preventDefault();
+  box.blur();
   swap(formUrl(form));
 });
 document.addEventListener("submit", (event) => {
@@ -102,11 +121,10 @@ document.addEventListener("keydown", (event) => {
   if (key(event.key, (cell) => go(regionUrl(cell)))) event.preventDefault();
 });
 
-// A grid says that it is the page before this one.
-if (sessionStorage.getItem("fromGrid") === location.pathname) history.replaceState({ fromGrid: true }, "");
-sessionStorage.removeItem("fromGrid");
-
+arrive();
+remember();
 suggest(box);
+onSwipe("#stage", turn(".following"), turn(".previous"));
 onKeys({
   h: hide,
   r: choose,

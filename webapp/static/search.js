@@ -7,6 +7,7 @@ import { onImage } from "./image.js";
 import { box, onKeys } from "./keys.js";
 import { mark, undo } from "./marks.js";
 import { current, move, moveRow } from "./move.js";
+import { remember } from "./origin.js";
 import { suggest } from "./suggest.js";
 import { formUrl, swap } from "./swap.js";
 
@@ -44,6 +45,7 @@ async function askWhileTyping() {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
+  box.blur(); // keys are for the photos now, and a phone's keyboard is out of their way
   ask();
 });
 box.addEventListener("input", () => {
@@ -63,10 +65,6 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   over(link.href, "filters");
 });
-document.addEventListener("click", ({ target }) => {
-  const photo = target.closest(".grid a");
-  if (photo) sessionStorage.setItem("fromGrid", photo.pathname);
-});
 addEventListener("popstate", async () => {
   image = null;
   typed = false;
@@ -74,6 +72,7 @@ addEventListener("popstate", async () => {
   box.value = new URLSearchParams(location.search).get("q") ?? "";
 });
 
+remember();
 suggest(box);
 onKeys({
   ArrowRight: () => move(1),

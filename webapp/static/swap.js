@@ -1,5 +1,6 @@
 // Goes to another state of this page without loading it anew: the parts marked data-live are taken from the new one.
 
+import { further } from "./origin.js";
 import { text } from "./texts.js";
 import { hush, say } from "./toast.js";
 
@@ -34,7 +35,7 @@ export async function swap(url, { remember = "push", body, onlyGood = false } = 
   }
   hush();
   const address = body ? url : answer.url + new URL(url, location.href).hash;
-  if (remember === "push") history.pushState(null, "", address);
+  if (remember === "push") history.pushState(further(history.state), "", address);
   if (remember === "replace") history.replaceState(history.state, "", address);
   document.title = page.title;
   for (const part of live()) {
