@@ -28,12 +28,18 @@ MOST = {"regions": 1024, "dims": 512, "top_k": 64}  # what the extension has roo
 
 
 def near_scores(
-    planes: Planes, queries: Array, top_k: int, photos: Places | None = None, *, fine: bool = False
+    planes: Planes,
+    queries: Array,
+    top_k: int,
+    photos: Places | None = None,
+    *,
+    fine: bool = False,
+    threads: int | None = None,
 ) -> tuple[Array, Array]:
     """Pooled scores (n, Q) of photos for queries (Q, D), and by how much each may be wrong at most.
 
     `photos` are places in the planes; all of them if left out. The coarse planes alone are read, or with `fine` both,
-    which leaves next to no doubt.
+    which leaves next to no doubt. There are as many `threads` as cores if not said otherwise.
     """
     count = len(planes) if photos is None else len(photos)
     if not _can_scan(planes.regions, planes.dims, top_k):
@@ -43,7 +49,7 @@ def near_scores(
     parts = (*_shared(planes), planes.coarse, planes.fine if fine else None, None)
     for terms in _in_parts(len(queries)):
         found = np.empty((2, count, len(queries[terms])), np.float32)
-        _call(parts, photos, queries[terms], found[0], found[1], len(planes), planes.regions, top_k)
+        _call(parts, photos, queries[terms], found[0], found[1], len(planes), planes.regions, top_k, threads)
         near[:, terms], errors[:, terms] = found
     return near, errors
 
@@ -106,14 +112,16 @@ def _call(
     count: int,
     regions: int,
     top_k: int,
+    threads: int | None = None,
 ) -> None:
     chosen = None if photos is None else np.ascontiguousarray(photos, np.int64)
     queries = np.ascontiguousarray(queries, np.float32)
     size = bisect_right(SIZES, min(top_k, regions)) - 1  # bounds for the mean of fewer regions hold for that of more
-    sizes = (count, regions, queries.shape[1], len(queries), min(top_k, regions), len(SIZES), size, _threads())
+    sizes = (count, regions, queries.shape[1], len(queries), min(top_k, regions), len(SIZES), size, threads or cores())
     assert _extension is not None
     _extension.scan(*parts, chosen, queries, scores, errors, *sizes)
 
 
-def _threads() -> int:
+def cores() -> int:
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -67,6 +67,8 @@ class SharedScans:
         if not any(id(term) in waiting for term in mine):
             return  # another thread has scanned for them meanwhile
         chosen = list(waiting.values())[: scan.TERMS_AT_ONCE]
-        near, errors = scan.near_scores(self._planes, np.stack([term.query for term in chosen]), top_k)
+        queries, shared = np.stack([term.query for term in chosen]), len(chosen) > len(mine)
+        threads = max(scan.cores() // 2, 1) if shared else None  # who shares leaves cores to whoever else asks
+        near, errors = scan.near_scores(self._planes, queries, top_k, threads=threads)
         for i, term in enumerate(chosen):
             term.found = near[:, i].copy(), errors[:, i].copy()

@@ -74,10 +74,10 @@ def test_only_so_much_is_kept_and_what_was_asked_for_last(planes, scanned, monke
 def test_all_who_come_while_a_scan_goes_on_share_the_next_one(planes, scanned, monkeypatch):
     begun, go_on, counting = threading.Event(), threading.Event(), scan.near_scores
 
-    def held(*arguments):
+    def held(*arguments, **how):
         begun.set()
         go_on.wait()
-        return counting(*arguments)
+        return counting(*arguments, **how)
 
     expected = [scan.near_scores(planes, queries(2, seed), K) for seed in range(6)]
     del scanned[:]
@@ -105,7 +105,7 @@ def test_all_who_come_while_a_scan_goes_on_share_the_next_one(planes, scanned, m
 def test_a_scan_that_fails_fails_for_who_asked_and_the_next_one_tries_again(planes, monkeypatch):
     scans, near_scores = SharedScans(planes), scan.near_scores
 
-    def failing(*_):
+    def failing(*_, **__):
         raise MemoryError
 
     monkeypatch.setattr(scan, "near_scores", failing)
