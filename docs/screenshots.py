@@ -15,16 +15,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import skimage
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 IMAGES = Path(__file__).parent / "images"
-SAMPLES = Path(skimage.__file__).parent / "data"
+SAMPLES = (
+    "astronaut.png",
+    "camera.png",
+    "chelsea.png",
+    "coffee.png",
+    "coins.png",
+    "motorcycle_left.png",
+    "rocket.jpg",
+)
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-sync", "--hide-scrollbars"]
 SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
 UNSEEN = [sys.executable, "-c", "import sys; sys.argv[0] = 'unseen'; from engine.cli import main; main()"]
 README = {
-    "search-desktop-light": "search",
+    "heatmaps-desktop-light": "search",
     "photo-desktop-light": "photo",
     "explore-desktop-light": "explore",
 }
@@ -84,7 +93,8 @@ def main(folder: Path) -> None:
                 context.close()
         browser.close()
     for taken, shown in README.items():
-        shutil.copyfile(folder / f"{taken}.png", IMAGES / f"{shown}.png")
+        with Image.open(folder / f"{taken}.png") as picture:
+            picture.convert("RGB").save(IMAGES / f"{shown}.jpg", quality=88, optimize=True)
 
 
 @contextmanager
@@ -94,9 +104,8 @@ def served() -> Iterator[str]:
         environment = {**os.environ, "UNSEEN_LIBRARY": f"{work}/library"}
         photos = Path(work) / "photos"
         photos.mkdir()
-        for sample in SAMPLES.iterdir():
-            if sample.suffix in {".png", ".jpg", ".jpeg"}:
-                shutil.copy(sample, photos)
+        for name in SAMPLES:
+            shutil.copy(Path(skimage.__file__).parent / "data" / name, photos)
         subprocess.run([*UNSEEN, "index", photos], env=environment, check=True)  # noqa: S603
         command = [*UNSEEN, "serve", "--port", "0"]
         server = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)  # noqa: S603

@@ -1,11 +1,22 @@
 """A real browser that finds fault with errors and with requests that leave the server."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
 
+from tests.conftest import paint
+from tests.webapp.conftest import exif
+
 CHROMIUM = Path("/usr/bin/chromium")
+HOSTILE = [
+    "<script>alert(1)</script>".replace("/", "∕"),
+    "\"'><img src=x onerror=alert(1)>",
+    "\u202egnp.eman\u202c",
+    "👩‍👩‍👧 giraffe 🦒",
+    "n" * 251,
+]
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -58,3 +69,15 @@ def visit(browser, server):
     for context in contexts:
         context.close()
     assert [fault for fault in faults if not any(part in fault for part in expected)] == []
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """A folder of photos with dates and cameras, and of some whose names are no names."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for i in range(1, 13):
+        taken = exif(datetime(2020 + i % 4, i, 3, tzinfo=UTC), "Pinhole 7" if i % 2 else "Box Brownie")
+        paint(folder / "red" / f"{i:02}.jpg", "black", "red", (i % 4, i % 3), size=(96 + 8 * i, 80), exif=taken)
+    for i, name in enumerate(HOSTILE):  # no two alike, or they would be one hit
+        paint(folder / "odd" / f"{name}.png", "red", size=(80 + i, 64))
+    return folder

@@ -1,5 +1,9 @@
 """A person at the page: a real server, a real browser."""
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.request import urlopen
+
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
@@ -24,6 +28,15 @@ HEAT = """() => {
   const y = alpha.reduce((sum, a, i) => sum + a * Math.floor(i / width), 0) / total / height;
   return { strongest: Math.max(...alpha.filter((_, i) => i % 7 === 0)), x, y };
 }"""
+
+
+# How much of the page has jumped.
+SHIFTS = """() => new Promise((resolve) => {
+  const seen = [];
+  const observer = new PerformanceObserver((list) => seen.push(...list.getEntries()));
+  observer.observe({ type: "layout-shift", buffered: true });
+  requestAnimationFrame(() => setTimeout(() => resolve(seen.reduce((sum, { value }) => sum + value, 0))));
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +124,23 @@ def test_arrow_keys_turn_to_the_next_photo_and_back(visit):
     page.wait_for_url("**at=3")
     page.keyboard.press("ArrowLeft")
     page.wait_for_url("**/photo/1?**at=2")
+
+
+def test_a_finger_turns_to_the_next_photo_and_back_leads_to_where_it_was_opened(visit):
+    page = visit("/explore", has_touch=True, viewport={"width": 390, "height": 844})
+    page.locator("#chance .grid a").first.click()
+    page.wait_for_url("**/photo/**")
+    page.keyboard.press("Escape")
+    page.wait_for_url("**/explore")
+    page.goto("/photo/1?q=red&at=2&min_confidence=0")
+    swipe = """([from, to]) => ["pointerdown", "pointerup"].forEach((kind, i) =>
+      document.querySelector("#stage .photo").dispatchEvent(new PointerEvent(kind, {
+        bubbles: true, isPrimary: true, pointerType: "touch", clientX: [from, to][i], clientY: 200 })))"""
+    page.evaluate(swipe, [300, 100])
+    page.wait_for_url("**at=3")
+    page.evaluate(swipe, [100, 300])
+    page.wait_for_url("**at=2")
+    expect(page.locator("#similar img").first).to_be_attached()  # comes by itself
 
 
 def test_suggestions_appear_while_typing_and_can_be_taken_with_the_keyboard(visit):
@@ -209,13 +239,43 @@ def test_no_page_scrolls_sideways(visit, path, width):
 def test_nothing_jumps_when_photos_arrive(visit):
     page = visit("/?q=green&min_confidence=0")
     page.wait_for_load_state("networkidle")
-    shifts = """() => new Promise((resolve) => {
-      const seen = [];
-      const observer = new PerformanceObserver((list) => seen.push(...list.getEntries()));
-      observer.observe({ type: "layout-shift", buffered: true });
-      requestAnimationFrame(() => setTimeout(() => resolve(seen.reduce((sum, { value }) => sum + value, 0))));
-    })"""
-    assert page.evaluate(shifts) < 0.01
+    assert page.evaluate(SHIFTS) < 0.001
+
+
+def test_nothing_jumps_when_a_page_comes_in_parts(visit, server):
+    """The second part is held back until the first one is there, which ends within a row of photos."""
+    first_is_there = threading.Event()
+
+    class Parts(BaseHTTPRequestHandler):
+        def do_GET(self):
+            with urlopen(server.address + self.path) as answer:
+                body, kind = answer.read(), answer.headers["Content-Type"]
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.end_headers()
+            if kind.startswith("text/html"):
+                start = body.index(b'class="grid')
+                for _ in range(6):
+                    start = body.index(b"<li ", start + 1)
+                self.wfile.write(body[:start])
+                first_is_there.wait(30)
+                body = body[start:]
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Parts) as slow:
+        threading.Thread(target=slow.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{slow.server_port}"
+        visit.expected.append(address)
+        page = visit("about:blank")
+        page.goto(f"{address}/?q=green&min_confidence=0", wait_until="commit")
+        page.wait_for_function("document.querySelectorAll('.grid li').length > 4", polling=100)
+        first_is_there.set()
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate(SHIFTS) < 0.001
+        slow.shutdown()
 
 
 def test_search_and_photo_work_without_scripts(visit):
