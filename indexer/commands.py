@@ -137,7 +137,10 @@ def db_upgrade(library: Path | None) -> None:
 @library_option
 @json_option
 def db_check(library: Path | None, as_json: bool) -> None:
-    """Verify that the database is sound and that the index agrees with it.
+    """Verify that the database is sound and that the index does not contradict it.
+
+    A run that was killed leaves photos that the index lacks; searches read those from the database, and the next run
+    adds them.
 
     \b
     Example: unseen db check
@@ -145,9 +148,11 @@ def db_check(library: Path | None, as_json: bool) -> None:
     folder = _existing(library)
     with Store.open(folder) as store:
         damage, disagreement = store.problems(), indexes.check(store)
+        behind = indexes.behind(store)
         counts = f"{store.count():,} photos, generation {store.generation()}"
     if as_json:
-        click.echo(json.dumps({"ok": not damage and not disagreement, "problems": damage + disagreement}))
+        problems = damage + disagreement
+        click.echo(json.dumps({"ok": not problems, "problems": problems, "not_in_index": behind}))
     if damage:
         raise LibraryError(
             f"The library in {folder}: {' '.join(damage).rstrip('.')}",
@@ -157,6 +162,8 @@ def db_check(library: Path | None, as_json: bool) -> None:
         raise LibraryError(f"The library in {folder}: {' '.join(disagreement).rstrip('.')}", "Run: unseen db rebuild")
     if not as_json:
         click.echo(f"The database is sound and the index agrees with it: {counts}.")
+        if behind:
+            click.echo(f"The index lacks {behind:,} of them, which are searched all the same; unseen index adds them.")
 
 
 @db.command("rebuild")

@@ -52,13 +52,24 @@ def open_classes(folder: Path) -> tuple[VectorIndex, int] | None:
 
 
 def check(store: Store) -> list[str]:
-    """Where the indexes on disk and the database disagree: a sentence each, none if they agree.
+    """Where the indexes on disk contradict the database: a sentence each, none if they do not.
 
     All ids are compared, all bits of the region index, and the numbers of up to `SAMPLE` photos all over the library.
+    What an index lacks because a run was killed before it got there is no contradiction: `behind` counts that.
     """
     present = store.photo_ids()
     sample = np.unique(present[np.linspace(0, len(present) - 1, SAMPLE).astype(int)]) if len(present) else present
-    return [*_check_regions(store, present, sample), *_check_classes(store, present, sample)]
+    return [
+        *(_check_regions(store, present, sample) if region_index.stamp(store.folder) else []),
+        *(_check_classes(store, present, sample) if FaissIndex.generations(store.folder, CLASSES) else []),
+    ]
+
+
+def behind(store: Store) -> int:
+    """How many photos were written after the indexes on disk; all, where there is none yet."""
+    regions = region_index.generation_on_disk(store.folder) or 0
+    classes = max(FaissIndex.generations(store.folder, CLASSES), default=0)
+    return len(store.changed_since(min(regions, classes)))
 
 
 def unit_rows(scores: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -88,14 +99,15 @@ def _refresh_classes(store: Store, *, rebuild: bool) -> None:
 def _check_regions(store: Store, present: NDArray[np.int64], sample: NDArray[np.int64]) -> list[str]:
     held = region_index.load(store.folder, region_index.library_of(store))
     if held is None or not held.whole:
-        return ["There is no index of regions that can be read."] if len(present) else []
-    if held.generation != store.generation():
+        return ["The index of regions cannot be read."]
+    if held.generation > store.generation():
         return [f"The index covers generation {held.generation}, the database is at {store.generation()}."]
     if damaged := region_index.damaged(held):
         return [f"The index is damaged: {', '.join(damaged)}."]
-    if not np.array_equal(held.ids, present):
+    changed = store.changed_since(held.generation)
+    if not _hold(held.without(changed).ids, np.setdiff1d(present, changed), held.generation == store.generation()):
         return ["The index of regions holds other photos than the database."]
-    maps = store.region_maps(sample.tolist())
+    maps = store.region_maps(np.setdiff1d(sample, changed).tolist())
     for photo_id, codes in region_index.codes_of(held, maps.ids):
         place = int(np.searchsorted(maps.ids, photo_id))
         if not np.array_equal(codes, maps.codes[maps.offsets[place] : maps.offsets[place + 1]]):
@@ -106,13 +118,20 @@ def _check_regions(store: Store, present: NDArray[np.int64], sample: NDArray[np.
 def _check_classes(store: Store, present: NDArray[np.int64], sample: NDArray[np.int64]) -> list[str]:
     loaded = FaissIndex.load(store.folder, CLASSES)
     if loaded is None:
-        return ["There is no index of class scores that can be read."] if len(present) else []
+        return ["The index of class scores cannot be read."]
     held, generation = loaded
-    if generation != store.generation():
+    if generation > store.generation():
         return [f"The index of class scores covers generation {generation}, the database is at {store.generation()}."]
-    if not np.array_equal(np.sort(held.keys()), present):
+    changed = store.changed_since(generation)
+    ids = np.setdiff1d(held.keys(), changed)
+    if not _hold(ids, np.setdiff1d(present, changed), generation == store.generation()):
         return ["The index of class scores holds other photos than the database."]
-    ids, scores = store.class_scores(sample.tolist())
-    if not np.allclose(held.vectors(ids), unit_rows(scores), atol=1e-3):
+    ids, scores = store.class_scores(np.setdiff1d(sample, changed).tolist())
+    if len(ids) and not np.allclose(held.vectors(ids), unit_rows(scores), atol=1e-3):
         return ["The index of class scores holds other scores than the database."]
     return []
+
+
+def _hold(ids: NDArray[np.int64], photos: NDArray[np.int64], up_to_date: bool) -> bool:
+    """Whether an index with these ids holds `photos`; an older one may hold photos that have been removed since."""
+    return np.array_equal(ids, photos) if up_to_date else bool(np.isin(photos, ids).all())

@@ -302,20 +302,25 @@ def test_db_check_and_rebuild(unseen, colours, library):
     assert status == 0 and out == ["The database is sound and the index agrees with it: 3 photos, generation 1."]
     for path in library.folder.glob("regions*"):
         path.unlink()
-    one_line(unseen("db", "check"), "no index", "unseen db rebuild")
+    one_line(unseen("db", "check"), "index of regions cannot be read", "unseen db rebuild")
     status, out, _ = unseen("db", "rebuild")
     assert status == 0 and out == ["The index of 3 photos is rebuilt."]
     _, out, _ = unseen("db", "check", "--json")
-    assert json.loads(out[0]) == {"ok": True, "problems": []}
+    assert json.loads(out[0]) == {"ok": True, "problems": [], "not_in_index": 0}
+    FaissIndex.discard(library.folder, "classes")
+    status, out, _ = unseen("db", "check")
+    assert status == 0 and "lacks 3 of them" in out[1] and "unseen index adds them" in out[1]
 
 
 def test_db_check_as_json_names_the_problems_too(unseen, colours, library):
     unseen("index", colours)
-    FaissIndex.discard(library.folder, "classes")
+    for path in library.folder.glob("classes-*"):
+        path.write_bytes(b"")
     status, out, err = unseen("db", "check", "--json")
     assert status == 1 and json.loads(out[0]) == {
         "ok": False,
-        "problems": ["There is no index of class scores that can be read."],
+        "problems": ["The index of class scores cannot be read."],
+        "not_in_index": 0,
     }
     assert len(err) == 1
 

@@ -10,12 +10,17 @@ import threading
 
 import pytest
 
+from engine.errors import LibraryLocked
+from engine.library.feedback import Feedback
+from engine.library.lock import writer_lock
+from engine.library.store import Store
 from engine.settings import Settings
 from tests.conftest import paint
 from tests.webapp.conftest import index
 from tests.webapp.serving import COLOUR_SERVE, serving, started
 
 API = "/api/v1"
+PATHS = (f"{API}/search?q=red", f"{API}/images/1/thumbnail?size=300", f"{API}/images/1/heatmap?q=blue", "/")
 
 
 class Client(threading.Thread):
@@ -50,10 +55,9 @@ class Client(threading.Thread):
 
 
 def test_sigterm_under_load_loses_no_request_that_was_accepted(settings):
-    paths = [f"{API}/search?q=red", f"{API}/images/1/thumbnail?size=300", f"{API}/images/1/heatmap?q=blue", "/"]
     with started(settings) as running:
         port = int(running.address.rsplit(":", 1)[1])
-        clients = [Client(port, path) for path in paths * 4]
+        clients = [Client(port, path) for path in PATHS * 4]
         for client in clients:
             client.start()
         for client in clients:
@@ -94,7 +98,7 @@ def test_a_request_that_is_half_sent_when_the_server_stops_is_answered_and_nobod
 
 
 @pytest.mark.parametrize("wish", [signal.SIGTERM, signal.SIGKILL])
-def test_an_index_run_ends_with_the_server_and_leaves_the_library_sound(tmp_path, colour_bundle, wish):
+def test_a_server_that_ends_under_load_amid_an_index_run_leaves_the_library_sound(tmp_path, colour_bundle, wish):
     photos = tmp_path / "photos"
     first = paint(photos / "0.png", "red")
     library = tmp_path / "library"
@@ -104,16 +108,47 @@ def test_an_index_run_ends_with_the_server_and_leaves_the_library_sound(tmp_path
     settings = Settings(library=library, model=str(colour_bundle.folder), cache=colour_bundle.cache)
     environment = {"UNSEEN_ROOTS": str(photos)}
     with started(settings, code=COLOUR_SERVE, **environment) as running:
-        connection = http.client.HTTPConnection("127.0.0.1", int(running.address.rsplit(":", 1)[1]))
-        body = json.dumps({"folder": str(photos)})
-        connection.request("POST", f"{API}/index", body, {"Content-Type": "application/json"})
-        job = json.loads(connection.getresponse().read())
-        assert job["state"] == "running", job
+        port = int(running.address.rsplit(":", 1)[1])
+        clients = [Client(port, path) for path in PATHS]
+        for client in clients:
+            client.start()
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        mark = json.dumps({"q": "red", "image_id": 1, "relevant": True})
+        job = ask(connection, "POST", "index", json.dumps({"folder": str(photos)}))
+        while ask(connection, "GET", "status")["photos"] == 1:  # until the first batch is written
+            ask(connection, "POST", "feedback", mark)
         running.process.send_signal(wish)
         assert running.process.wait(60) == (0 if wish == signal.SIGTERM else -wish)
+        for client in clients:
+            client.join(40)
+    if wish == signal.SIGTERM:
+        assert [client.lost for client in clients if client.lost] == []
+    while is_written(library):  # by the index run, which hears at its next word that nobody listens
+        pass
     unseen = [sys.executable, "-c", "from engine.cli import main; main()"]
-    checked = subprocess.run([*unseen, "db", "check", "--library", str(library)], capture_output=True, text=True)
+    checked = subprocess.run(
+        [*unseen, "db", "check", "--json", "--library", str(library)], capture_output=True, text=True
+    )
+    assert json.loads(checked.stdout)["problems"] == [], job
     assert checked.returncode == 0, checked.stderr
+    with Store.open(library) as store:
+        assert store.count() > 1
+        assert Feedback(store).all()[0].relevant
+
+
+def ask(connection, method, path, body=None):
+    connection.request(method, f"{API}/{path}", body, {"Content-Type": "application/json"} if body else {})
+    answer = connection.getresponse()
+    assert answer.status < 300, answer.status
+    return json.loads(answer.read())
+
+
+def is_written(library):
+    try:
+        with writer_lock(library):
+            return False
+    except LibraryLocked:
+        return True
 
 
 def test_with_watch_a_photo_that_arrives_is_found_and_nothing_is_left_running(tmp_path, colour_bundle):

@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 
 import numpy as np
@@ -68,11 +69,12 @@ def test_an_index_that_is_up_to_date_is_not_written_again(store):
 
 def test_index_files_that_are_deleted_or_damaged_are_made_again(store):
     add(store, 1, 2)
-    for damage in (lambda path: path.write_bytes(b""), lambda path: path.unlink()):
+    for damage, wrong in ((lambda path: path.write_bytes(b""), 2), (lambda path: path.unlink(), 0)):
         indexes.refresh(store)
         for path in index_files(store):
             damage(path)
-        assert len(indexes.check(store)) == 2
+        assert len(indexes.check(store)) == wrong
+        assert indexes.behind(store) == 2
         indexes.refresh(store)
         assert indexes.check(store) == []
         assert held(region_index.load(store.folder, region_index.library_of(store))) == truth(store)
@@ -87,18 +89,28 @@ def test_an_empty_library_has_no_index_files(store):
     assert indexes.check(store) == []
 
 
-def test_checking_names_an_index_that_is_missing_or_behind(store):
-    add(store, 1)
-    assert indexes.check(store) == [
-        "There is no index of regions that can be read.",
-        "There is no index of class scores that can be read.",
-    ]
+def test_an_index_that_is_missing_or_behind_contradicts_nothing_and_the_photos_it_lacks_are_counted(store):
+    add(store, 1, 2)
+    assert (indexes.check(store), indexes.behind(store)) == ([], 2)
     indexes.refresh(store)
-    add(store, 2)
-    assert indexes.check(store) == [
-        "The index covers generation 1, the database is at 2.",
-        "The index of class scores covers generation 1, the database is at 2.",
-    ]
+    assert (indexes.check(store), indexes.behind(store)) == ([], 0)
+    first, second = store.photo_ids().tolist()
+    add(store, 3)
+    store.apply(Batch(removed=[first], updated={second: photo(store.photo(second).path, 77)}))
+    assert (indexes.check(store), indexes.behind(store)) == ([], 2)
+
+
+def test_checking_names_an_index_that_is_ahead_or_behind_and_wrong(store):
+    add(store, 1, 2, 3)
+    indexes.refresh(store)
+    add(store, 4)
+    manifest = json.loads((store.folder / "index.json").read_text())
+    manifest["segments"][0]["gone"] = [1]
+    (store.folder / "index.json").write_text(json.dumps(manifest))
+    assert indexes.check(store) == ["The index of regions holds other photos than the database."]
+    manifest["generation"] = 99
+    (store.folder / "index.json").write_text(json.dumps(manifest))
+    assert indexes.check(store) == ["The index covers generation 99, the database is at 2."]
 
 
 def test_photos_with_grids_of_all_shapes_are_indexed(store):
