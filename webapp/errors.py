@@ -66,7 +66,7 @@ class JobRunning(UnseenError):
 
     def __init__(self, job_id: int) -> None:
         self.job_id = job_id
-        super().__init__(f"Job {job_id} is running, and there is only one at a time", "Wait for it, or cancel it")
+        super().__init__("An index run is going on, and there is only one at a time", "Wait for it, or stop it")
 
 
 class Stopping(UnseenError):

@@ -8,6 +8,7 @@ import json
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -57,6 +58,7 @@ class Jobs:
         self._settings = settings
         self._changed = threading.Condition()
         self._jobs: dict[int, Job] = {}
+        self._last = int(time.time())  # number of a job; those of an earlier server are not given again
         self._process: subprocess.Popen[str] | None = None
         self._closed = False
 
@@ -68,8 +70,9 @@ class Jobs:
             running = self.running()
             if running is not None:
                 raise JobRunning(running.id)
-            job = Job(max(self._jobs, default=0) + 1, tuple(folders), retry_failed, datetime.now(UTC))
+            job = Job(self._last + 1, tuple(folders), retry_failed, datetime.now(UTC))
             self._process = self._spawn(job)
+            self._last = job.id
             self._jobs[job.id] = job
             self._jobs.pop(job.id - KEPT, None)
             threading.Thread(target=self._follow, args=(job.id, self._process), name=f"job-{job.id}").start()

@@ -61,6 +61,7 @@ def curl(client, command, photos):
 @pytest.mark.parametrize("section", [name for name, examples in EXAMPLES.items() if examples])
 def test_the_examples_show_what_is_answered(own, painted, section):
     photos = painted[0].parent
+    own.extensions[indexing.EXTENSION]._last = 1795520399
     folders = {str(photos): "/photos", own.extensions["unseen"].folder.as_posix(): "/library", photos.name: "photos"}
     for command, shown in EXAMPLES[section]:
         response = curl(own.test_client(), command, photos)

@@ -1,6 +1,7 @@
 import json
 import sys
 import threading
+import time
 
 import pytest
 
@@ -69,6 +70,15 @@ def test_there_is_one_job_at_a_time(jobs, monkeypatch):
     ended(jobs, first)
     told(monkeypatch)
     assert ended(jobs, jobs.start(["/photos"])).id == first.id + 1
+
+
+def test_a_number_is_not_given_again_after_the_server_has_started_anew(jobs, monkeypatch):
+    told(monkeypatch)
+    now = time.time()
+    assert ended(jobs, jobs.start(["/photos"])).id > now - 60
+    monkeypatch.setattr(time, "time", lambda: now + 10)
+    later = Jobs(jobs._settings, jobs.command)
+    assert ended(later, later.start(["/photos"])).id > jobs.all()[0].id
 
 
 def test_a_cancelled_run_ends_as_on_the_command_line_and_keeps_what_is_done(jobs, monkeypatch):
