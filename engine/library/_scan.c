@@ -6,6 +6,8 @@
    dimension 4·g + j of region r in its low half and of region r + ceil(R/2) in its high half. So four bytes meet four
    numbers of the query in one instruction, and regions lie side by side.
 
+   A sketch (engine/library/sketch.py) is packed like a coarse plane, with the same low and step for all photos.
+
    Functions take NumPy's arrays through the buffer protocol, and give up the interpreter's lock while they work. */
 
 #define PY_SSIZE_T_CLEAN
@@ -24,6 +26,8 @@
 #define PHOTOS_AT_ONCE 256 /* that a thread takes */
 #define LANES 16           /* numbers of four bytes in the widest vector */
 #define NONE INT32_MIN     /* the sum of no region */
+#define SKETCH_LOW -128    /* a sketch stands for SKETCH_LOW + SKETCH_STEP·a and what the mean of 16 codes lies above it */
+#define SKETCH_STEP 16
 #define TINY 1e-20f        /* taken for zero */
 #define ROUNDING 1e-4f     /* 2^-24 · 127, and room to be safe */
 #define AHEAD 16384        /* bytes that are fetched before they are needed */
@@ -43,7 +47,7 @@
 typedef struct {
     const int8_t *low;       /* (N, W): D padded to whole vectors */
     const uint8_t *step;     /* (N, W) */
-    const uint8_t *coarse;   /* (N, G, H): a */
+    const uint8_t *coarse;   /* (N, G, H): a; without low and step, a sketch */
     const uint8_t *fine;     /* (N, G, H): b; NULL for scores that leave it out */
     const uint8_t *middle;   /* (N, W): the mean of a */
     const float *bounds;     /* (N, 2·S): lost and spread for S numbers of regions */
@@ -58,6 +62,8 @@ typedef struct {
 
 typedef struct {
     float padded[MOST_TERMS * MOST_WIDTH], length[MOST_TERMS];
+    int8_t bytes[MOST_TERMS * MOST_WIDTH]; /* for sketches, that share their units: rounded once for all photos */
+    float unit[MOST_TERMS], common[MOST_TERMS];
     float slack[MOST_TERMS]; /* what single precision may round, in the longest sum of products */
 } Queries;
 
@@ -167,14 +173,15 @@ static void sums_plain(const uint8_t *a, const int8_t *query, int groups, int ha
 #if X86
 #define VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
 
-/* Four vectors of regions at a time. A byte is low + 16·high, so the sums of high halves follow by subtraction. */
-VNNI static void sums_vnni(const uint8_t *a, const int8_t *query, int groups, int half, int32_t *sums, int32_t *upper)
+/* `vectors` of regions at a time, 4 at most. A byte is low + 16·high, so the sums of high halves follow by subtraction. */
+VNNI static inline __attribute__((always_inline)) void
+sums_of_vectors(int vectors, const uint8_t *a, const int8_t *query, int groups, int half, int32_t *sums, int32_t *upper)
 {
     const __m512i low = _mm512_set1_epi8(15);
-    for (int r = 0; r < half; r += 64, a += 256) {
+    for (int r = 0; r < half; r += 16 * vectors, a += 64 * vectors) {
         __m512i lows[4], wholes[4];
         __mmask16 there[4];
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < vectors; i++) {
             int left = half - r - 16 * i;
             there[i] = left >= 16 ? 0xFFFF : left > 0 ? (1u << left) - 1 : 0;
             lows[i] = wholes[i] = _mm512_setzero_si512();
@@ -185,35 +192,44 @@ VNNI static void sums_vnni(const uint8_t *a, const int8_t *query, int groups, in
             memcpy(&four, query + 4 * g, 4);
             __m512i q = _mm512_set1_epi32(four);
 #pragma GCC unroll 4
-            for (int i = 0; i < 4; i++) {
+            for (int i = 0; i < vectors; i++) {
                 __m512i packed = _mm512_maskz_loadu_epi32(there[i], at + 64 * i);
                 _mm_prefetch((const char *)at + AHEAD + 64 * i, _MM_HINT_T1);
                 lows[i] = _mm512_dpbusd_epi32(lows[i], _mm512_and_si512(packed, low), q);
                 wholes[i] = _mm512_dpbusd_epi32(wholes[i], packed, q);
             }
         }
-        for (int i = 0; i < 4 && there[i]; i++) {
+        for (int i = 0; i < vectors && there[i]; i++) {
             _mm512_storeu_si512(sums + r + 16 * i, lows[i]);
             _mm512_storeu_si512(upper + r + 16 * i, _mm512_srai_epi32(_mm512_sub_epi32(wholes[i], lows[i]), 4));
         }
     }
 }
 
-/* As `mean_of_largest_sums`, for up to 128 lanes. */
-VNNI static float mean_of_largest_vnni(const int32_t *sums, int n, int k)
+VNNI static void sums_vnni(const uint8_t *a, const int8_t *query, int groups, int half, int32_t *sums, int32_t *upper)
+{
+    if (half <= 16)
+        sums_of_vectors(1, a, query, groups, half, sums, upper);
+    else
+        sums_of_vectors(4, a, query, groups, half, sums, upper);
+}
+
+/* As `mean_of_largest_sums`, for up to 16 · `vectors` lanes, 128 at most. */
+VNNI static inline __attribute__((always_inline)) float
+mean_of_largest_of_vectors(int vectors, const int32_t *sums, int n, int k)
 {
     const __m512i none = _mm512_set1_epi32(NONE), next = _mm512_set1_epi32(16);
     __m512i place = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     __m512i keys[8], last = _mm512_set1_epi32(INT32_MAX), sum = _mm512_setzero_si512();
 #pragma GCC unroll 8
-    for (int i = 0; i < 8; i++, place = _mm512_add_epi32(place, next)) {
+    for (int i = 0; i < vectors; i++, place = _mm512_add_epi32(place, next)) {
         __m512i here = 16 * i < n ? _mm512_loadu_si512(sums + 16 * i) : none;
         keys[i] = _mm512_mask_or_epi32(none, _mm512_cmpneq_epi32_mask(here, none), _mm512_slli_epi32(here, 7), place);
     }
     for (int i = 0; i < k; i++) {
         __m512i largest[2] = {none, none};
 #pragma GCC unroll 8
-        for (int j = 0; j < 8; j++) {
+        for (int j = 0; j < vectors; j++) {
             __mmask16 below = _mm512_cmplt_epi32_mask(keys[j], last);
             largest[j % 2] = _mm512_mask_max_epi32(largest[j % 2], below, largest[j % 2], keys[j]);
         }
@@ -225,6 +241,11 @@ VNNI static float mean_of_largest_vnni(const int32_t *sums, int n, int k)
         sum = _mm512_add_epi32(sum, _mm512_srai_epi32(last, 7));
     }
     return (float)_mm512_cvtsi512_si32(sum) / k;
+}
+
+VNNI static float mean_of_largest_vnni(const int32_t *sums, int n, int k)
+{
+    return n <= 32 ? mean_of_largest_of_vectors(2, sums, n, k) : mean_of_largest_of_vectors(8, sums, n, k);
 }
 
 __attribute__((target("avx2"))) static void
@@ -353,11 +374,34 @@ static void sums_of(const Job *job, const uint8_t *plane, const int8_t *bytes, i
         sums_plain(plane, bytes, job->groups, job->half / 4, sums, upper);
 }
 
+/* The mean of the largest sums of a photo's regions, those of its high halves being `lanes` after those of low ones. */
+static float pooled(const Job *job, int32_t *sums, int lanes)
+{
+    int half = job->half / 4;
+    for (int r = half; r < lanes; r++) sums[r] = sums[lanes + r] = NONE;
+    for (int r = job->regions - half; r < half; r++) sums[lanes + r] = NONE;
+#if X86
+    if (job->vnni && lanes <= 64) return mean_of_largest_vnni(sums, 2 * lanes, job->top_k);
+#endif
+    return mean_of_largest_sums(sums, 2 * lanes, job->top_k);
+}
+
+static void sketched(const Job *job, int64_t photo, int64_t row, const Queries *queries)
+{
+    _Alignas(64) int32_t sums[MOST_REGIONS + 2 * LANES];
+    int lanes = (job->half / 4 + LANES - 1) / LANES * LANES;
+    const uint8_t *sketch = job->coarse + (size_t)photo * job->groups * job->half;
+    for (int t = 0; t < job->terms; t++) {
+        sums_of(job, sketch, queries->bytes + t * job->width, sums, sums + lanes);
+        job->scores[row * job->terms + t] = queries->common[t] + queries->unit[t] * pooled(job, sums, lanes);
+    }
+}
+
 static void near(const Job *job, int64_t photo, int64_t row, const Queries *queries)
 {
     _Alignas(64) int32_t sums[MOST_REGIONS + 2 * LANES], more[3][MOST_REGIONS + 2 * LANES];
     Bytes bytes;
-    int half = job->half / 4, lanes = (half + LANES - 1) / LANES * LANES;
+    int lanes = (job->half / 4 + LANES - 1) / LANES * LANES;
     size_t place = (size_t)photo * job->groups * job->half;
     const int8_t *low = job->low + photo * job->width;
     const uint8_t *step = job->step + photo * job->width;
@@ -387,16 +431,30 @@ static void near(const Job *job, int64_t photo, int64_t row, const Queries *quer
                 sums[r] = 8 * (sums[r] + more[0][r]) + (more[1][r] + more[2][r]) / 16;
             error = less[0] * spread + less[1] * lost + unit;
         }
-        for (int r = half; r < lanes; r++) sums[r] = sums[lanes + r] = NONE;
-        for (int r = job->regions - half; r < half; r++) sums[lanes + r] = NONE;
-#if X86
-        float mean = job->vnni && lanes <= 64 ? mean_of_largest_vnni(sums, 2 * lanes, job->top_k)
-                                              : mean_of_largest_sums(sums, 2 * lanes, job->top_k);
-#else
-        float mean = mean_of_largest_sums(sums, 2 * lanes, job->top_k);
-#endif
-        job->scores[row * job->terms + t] = common + unit * mean;
+        job->scores[row * job->terms + t] = common + unit * pooled(job, sums, lanes);
         job->errors[row * job->terms + t] = error + queries->slack[t];
+    }
+}
+
+static void prepare(const Job *job, Queries *queries)
+{
+    int8_t low[MOST_WIDTH];
+    uint8_t step[MOST_WIDTH], middle[MOST_WIDTH];
+    memset(low, SKETCH_LOW, sizeof low);
+    memset(step, SKETCH_STEP, sizeof step);
+    memset(middle, 8, sizeof middle);
+    for (int t = 0; t < job->terms; t++) {
+        float *padded = queries->padded + t * job->width, lost;
+        double square = 0;
+        for (int d = 0; d < job->width; d++) {
+            float q = d < job->dims ? job->queries[(size_t)t * job->dims + d] : 0;
+            padded[d] = q;
+            square += (double)q * q;
+        }
+        queries->length[t] = (float)sqrt(square);
+        queries->slack[t] = queries->length[t] * ROUNDING * sqrtf(job->dims) + 1000 * TINY;
+        queries->common[t] = rounded(padded, low, step, middle, job->width, &queries->unit[t],
+                                     queries->bytes + t * job->width, &lost);
     }
 }
 
@@ -404,16 +462,7 @@ static void *work(void *argument)
 {
     Job *job = argument;
     Queries queries;
-    for (int t = 0; job->errors && t < job->terms; t++) {
-        double square = 0;
-        for (int d = 0; d < job->width; d++) {
-            float q = d < job->dims ? job->queries[(size_t)t * job->dims + d] : 0;
-            queries.padded[t * job->width + d] = q;
-            square += (double)q * q;
-        }
-        queries.length[t] = (float)sqrt(square);
-        queries.slack[t] = queries.length[t] * ROUNDING * sqrtf(job->dims) + 1000 * TINY;
-    }
+    if (!job->codes) prepare(job, &queries);
     for (;;) {
         int64_t start = __atomic_fetch_add(&job->next, PHOTOS_AT_ONCE, __ATOMIC_RELAXED);
         if (start >= job->photos) return NULL;
@@ -422,6 +471,8 @@ static void *work(void *argument)
             int64_t photo = job->chosen ? job->chosen[row] : row;
             if (job->errors)
                 near(job, photo, row, &queries);
+            else if (!job->low && !job->codes)
+                sketched(job, photo, row, &queries);
             else
                 exact(job, photo, row);
         }
@@ -453,7 +504,7 @@ static int fits(const Py_buffer *buffer, int64_t bytes, const char *name)
         photos, regions, dims, terms, top_k, sizes, size, threads)
 
    `photos` are those of the planes or codes. Planes or codes are None; with `errors` the near scores are found, without
-   them the exact ones. */
+   them the exact ones. Where there is `coarse` alone it is taken for sketches, and their scores are found. */
 static PyObject *scan(PyObject *self, PyObject *args)
 {
     Py_buffer low, step, middle, bounds, coarse, fine, codes, chosen, queries, scores, errors;
@@ -476,8 +527,10 @@ static PyObject *scan(PyObject *self, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "more regions, dimensions, terms or pooled regions than can be scanned");
         ok = 0;
     }
-    if (!codes.buf && (!low.buf || !step.buf || !coarse.buf || !middle.buf || !bounds.buf || (!errors.buf && !fine.buf))) {
-        PyErr_SetString(PyExc_ValueError, "neither codes nor planes");
+    int planes = low.buf && step.buf && middle.buf && bounds.buf && coarse.buf && (errors.buf || fine.buf);
+    int sketches = !low.buf && !step.buf && !middle.buf && !bounds.buf && coarse.buf && !fine.buf && !errors.buf;
+    if (!codes.buf && !planes && !sketches) {
+        PyErr_SetString(PyExc_ValueError, "neither codes nor planes nor sketches");
         ok = 0;
     }
     ok = ok && fits(&low, photos * job.width, "low") && fits(&step, photos * job.width, "step") &&

@@ -92,6 +92,16 @@ class Corpus:
         groups = [[i for i in group if i in there] for group in self._copies]
         return {group[0]: group[1:] for group in groups if len(group) > 1}
 
+    def sketch_scores(self, queries: Array, top_k: int, rows: Rows) -> Array:
+        """What sketches tell of the pooled scores (n, Q) of rows, ascending, for queries (Q, D)."""
+        scores = np.empty((len(rows), len(queries)), np.float32)
+        for part, segment, places in self._parts(rows):
+            if segment is None:
+                scores[part] = self._loose_scores(queries, top_k, places)
+            else:
+                scores[part] = scan.sketch_scores(segment.planes, queries, top_k, places)
+        return scores
+
     def near_scores(self, queries: Array, top_k: int, rows: Rows, *, fine: bool = False) -> tuple[Array, Array]:
         """Pooled scores (n, Q) of rows, ascending, for queries (Q, D), and by how much each may be wrong at most."""
         scores, errors = np.zeros((2, len(rows), len(queries)), np.float32)

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.library.packing import Bytes, pack, unpack
+from engine.library.sketch import sketch
+
 Array = NDArray[np.float32]
 Codes = NDArray[np.int8]
-Bytes = NDArray[np.uint8]
 
 LEVELS = 16
 SIZES = (1, 2, 3, 4, 6, 8)  # numbers of regions for whose mean bounds are kept
@@ -22,15 +24,14 @@ PRODUCTS_AT_ONCE = 4_000_000
 ROUNDING = 1e-4  # share added to bounds, for what single precision rounds
 
 
-ARRAYS = ("low", "step", "middle", "bounds", "coarse", "fine")
+ARRAYS = ("low", "step", "middle", "bounds", "sketch", "coarse", "fine")
 
 
 @dataclass(frozen=True)
 class Planes:
-    """N photos of R regions and D numbers each; dimensions are padded to 4·G, two regions share a byte.
+    """N photos of R regions and D numbers each, packed as `engine.library.packing` says, and their sketches.
 
-    Byte 4·r + j of group g holds dimension 4·g + j of region r in its low half and of region r + ceil(R / 2) in its
-    high half. For any k regions of a photo, the mean of what the fine plane adds to them is no longer than `lost`, and
+    For any k regions of a photo, the mean of what the fine plane adds to them is no longer than `lost`, and
     the mean of a less its mean no longer than `spread`. A query's inner product with them is no larger than its length
     times that.
     """
@@ -41,6 +42,7 @@ class Planes:
     step: Bytes  # (N, W), 1…16
     middle: Bytes  # (N, W): the mean of a
     bounds: Array  # (N, 2·S): lost and spread for each of SIZES
+    sketch: Bytes  # (N, G, 4·ceil(cells / 2)), of which engine.library.sketch tells
     coarse: Bytes  # (N, G, 4·ceil(R / 2))
     fine: Bytes  # the same
 
@@ -50,8 +52,7 @@ class Planes:
     @classmethod
     def of(cls, codes: Codes) -> "Planes":
         """Split the codes (N, R, D) of photos."""
-        count, regions, dims = codes.shape
-        groups, half = -(-dims // 4), -(-regions // 2)
+        _, regions, dims = codes.shape
         wide = codes.astype(np.int16)
         low = wide.min(axis=1, keepdims=True)
         step = (wide.max(axis=1, keepdims=True) - low) // LEVELS + 1
@@ -65,14 +66,6 @@ class Planes:
         def padded(values: NDArray[np.int16], fill: int) -> NDArray[np.int16]:
             return np.pad(values[:, 0], ((0, 0), (0, -dims % LANES)), constant_values=fill)
 
-        def packed(values: NDArray[np.int16]) -> Bytes:
-            whole = np.zeros((count, 2 * half, 4 * groups), np.uint8)
-            whole[:, :regions, :dims] = values
-            both = whole[:, :half] | whole[:, half:] << 4  # (N, half, 4·G)
-            return np.ascontiguousarray(both.reshape(count, half, groups, 4).transpose(0, 2, 1, 3)).reshape(
-                count, groups, 4 * half
-            )
-
         return cls(
             regions,
             dims,
@@ -80,22 +73,17 @@ class Planes:
             padded(step, 1).astype(np.uint8),
             padded(middle, 0).astype(np.uint8),
             bounds,
-            packed(coarse),
-            packed(fine),
+            sketch(codes),
+            pack(coarse),
+            pack(fine),
         )
 
     def codes(self, photos: slice | NDArray[np.int64] = slice(None)) -> Codes:
         """The codes (n, R, D) of some photos, by their places."""
         low, step = (part[photos][:, None, : self.dims].astype(np.int16) for part in (self.low, self.step))
-        coarse, fine = (self._unpacked(plane[photos]) for plane in (self.coarse, self.fine))
+        coarse, fine = (unpack(plane[photos], self.regions, self.dims) for plane in (self.coarse, self.fine))
         codes: Codes = (low + step * coarse + fine).astype(np.int8)
         return codes
-
-    def _unpacked(self, plane: Bytes) -> NDArray[np.int16]:
-        count, groups, width = plane.shape
-        both = plane.reshape(count, groups, width // 4, 4).transpose(0, 2, 1, 3).reshape(count, width // 4, 4 * groups)
-        whole = np.concatenate([both & 15, both >> 4], axis=1)[:, : self.regions, : self.dims]
-        return whole.astype(np.int16)
 
 
 def _longest_means(vectors: NDArray[np.generic]) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.library.planes import SIZES, Array, Codes, Planes
+from engine.library.sketch import cells, sketched_vectors
 
 try:
     _extension: ModuleType | None = import_module("engine.library._scan")
@@ -52,6 +53,26 @@ def near_scores(
         _call(parts, photos, queries[terms], found[0], found[1], len(planes), planes.regions, top_k, threads)
         near[:, terms], errors[:, terms] = found
     return near, errors
+
+
+def sketch_scores(planes: Planes, queries: Array, top_k: int, photos: Places | None = None) -> Array:
+    """What sketches tell of the pooled scores (n, Q) of photos; places as above."""
+    count = len(planes) if photos is None else len(photos)
+    most, scores = cells(planes.regions), np.empty((count, len(queries)), np.float32)
+    k = max(1, round(min(top_k, planes.regions) * most / planes.regions))  # of the cells, to cover as many regions
+    if not _can_scan(planes.regions, planes.dims, k):
+        for start in range(0, count, PHOTOS_AT_ONCE):
+            part = slice(start, start + PHOTOS_AT_ONCE)
+            sketches = planes.sketch[part if photos is None else photos[part]]
+            of_cells = sketched_vectors(sketches, planes.regions, planes.dims) @ queries.T
+            scores[part] = np.partition(of_cells, most - k, axis=1)[:, most - k :].mean(axis=1)
+        return scores
+    parts = (*[None] * 4, planes.sketch, None, None)
+    for terms in _in_parts(len(queries)):
+        found = np.empty((count, len(queries[terms])), np.float32)
+        _call(parts, photos, queries[terms], found, None, len(planes), most, k)
+        scores[:, terms] = found
+    return scores
 
 
 def exact_scores(planes: Planes, queries: Array, top_k: int, photos: Places | None = None) -> Array:

@@ -20,13 +20,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.library.packing import packed_shape
 from engine.library.planes import ARRAYS, LANES, SIZES, Planes
 from engine.library.shared_scans import SharedScans
+from engine.library.sketch import sketch_shape
 
 Ids = NDArray[np.int64]
 
 SUFFIX = ".planes"
-MAGIC = b"unseen planes 1\n"
+MAGIC = b"unseen planes 2\n"
 PAGE = 4096
 COPIED_AT_ONCE = 1 << 24  # bytes
 
@@ -119,7 +121,7 @@ class _Layout:
 
     def __init__(self, photos: int, regions: int, dims: int) -> None:
         self.regions, self.dims = regions, dims
-        width, plane = -(-dims // LANES) * LANES, (-(-dims // 4), 4 * -(-regions // 2))
+        width, plane = -(-dims // LANES) * LANES, packed_shape(regions, dims)
         self.photos = photos
         self.kinds: dict[str, tuple[Any, tuple[int, ...]]] = {
             "ids": (np.int64, ()),
@@ -127,6 +129,7 @@ class _Layout:
             "step": (np.uint8, (width,)),
             "middle": (np.uint8, (width,)),
             "bounds": (np.float32, (2 * len(SIZES),)),
+            "sketch": (np.uint8, sketch_shape(regions, dims)),
             "coarse": (np.uint8, plane),
             "fine": (np.uint8, plane),
         }

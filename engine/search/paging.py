@@ -18,26 +18,22 @@ Groups = NDArray[np.int8]
 
 @dataclass(frozen=True)
 class Page:
-    """Photos in order. `first` come before them, `total` are there in all, `next` is the cursor after them.
-
-    `closely` is how many photos had to be looked at closely to find them.
-    """
+    """Photos in order. `first` come before them, `total` are there in all, `next` is the cursor after them."""
 
     ranked: Ranked
     first: int
     total: int
     next: str | None
-    closely: int = 0
 
 
 def by_score(
     ranking: Ranking, marks: Marks, top: int, offset: int, after: Cursor | None, *, exact: bool = False
 ) -> Page:
-    """The best `top` photos (0: all) after a cursor, less the first `offset`. `exact` counts exactly."""
+    """The best `top` photos (0: all) after a cursor, less the first `offset`, proven and counted if `exact`."""
     wanted = offset + top + 1 if top else 0  # one more tells whether there is a next page
     rest, first, last = _by_mark(ranking, marks)
     place = Place(after.value, after.id) if after and after.group == 0 else None
-    middle = replace(ranking, rows=rest).best(wanted, place, count=exact)
+    middle = replace(ranking, rows=rest).best(wanted, place, exact=exact)
     found = Ranked.together([first, middle, last])
     groups = np.repeat(np.array([-1, 0, 1], np.int8), [len(part.ids) for part in (first, middle, last)])
     total = len(first.ids) + middle.total + len(last.ids)

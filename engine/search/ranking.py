@@ -1,13 +1,16 @@
-"""Which photos of a corpus score highest for a query: proven, and without scoring every photo exactly.
+"""Which photos of a corpus score highest for a query, without scoring every photo exactly.
 
 Every photo is scored from its coarse plane, which says within which bounds its exact score lies. Whatever can be among
 the best at those bounds is scored from both planes, which leaves next to no doubt, and what can then still be among the
 best is scored exactly. So the result is the one of scoring every photo exactly, by construction: also with several
 terms, with excluded ones, and for a part of the photos.
+
+In a very large library sketches propose photos at first, and those are ranked so. That is not proven.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import isqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +20,12 @@ from engine.library.region_map import Array
 from engine.search.scoring import ScoredQuery
 
 COUNTED = 20_000  # photos, up to which those at or above the cut-off are counted exactly without being asked to
+LARGE = 250_000  # photos, beyond which sketches propose which are scored unless a proof is asked for
+PROPOSED = (
+    10  # times the root of the number of photos are proposed; 99 % of the best 20 were among the first 4 times it
+)
+PER_HIT = 20  # photos proposed for each hit wanted, at least
+SAMPLE = 2000  # photos that tell how much higher scores are than those of sketches
 SPARE = 32  # photos scored from both planes at first, beside those wanted
 BIAS = 0.0106  # share of its bound by which a score from coarse planes is too high, on average over photos of lite
 CLOSE = 1e-5  # what single precision may round when scores of terms are combined
@@ -34,16 +43,14 @@ class Place:
 class Ranked:
     """The best photos, best first: their ids (K,), scores of terms (K, T), and scores (K,).
 
-    `total` is how many rows reach the cut-off, `counted` whether that is certain; `closely` is how many rows the coarse
-    planes left in doubt.
+    `total` is how many rows reach the cut-off, `proven` says that no other photo is better.
     """
 
     ids: NDArray[np.int64]
     term_scores: Array
     scores: Array
     total: int
-    counted: bool
-    closely: int = 0
+    proven: bool = True
 
     @classmethod
     def none(cls, ranking: "Ranking") -> "Ranked":
@@ -58,7 +65,7 @@ class Ranked:
             np.concatenate([part.term_scores for part in parts]),
             np.concatenate([part.scores for part in parts]),
             sum(part.total for part in parts),
-            all(part.counted for part in parts),
+            all(part.proven for part in parts),
         )
 
     def part(self, places: "slice | NDArray[np.int64]") -> "Ranked":
@@ -89,24 +96,25 @@ class Ranking:
     rows: Rows  # ascending
     cut: float  # the least score that counts
 
-    def best(self, wanted: int, after: Place | None = None, *, count: bool = False) -> Ranked:
+    def best(self, wanted: int, after: Place | None = None, *, exact: bool = False) -> Ranked:
         """The best `wanted` (0: all) photos after a place, among those that reach the cut-off.
 
-        With `count` the total is exact whatever it costs.
+        With `exact` they are proven and the total is exact, whatever that costs.
         """
+        proposed = PROPOSED * isqrt(len(self.rows))
+        if len(self.rows) > LARGE and 0 < wanted <= proposed // PER_HIT and not exact and after is None:
+            return self._best_of_proposed(wanted, proposed)
         coarse = self._bounds(self.rows)
-        total, counted = self._total(coarse, count or len(self.rows) <= COUNTED)
+        total = self._total(coarse, exact or len(self.rows) <= COUNTED)
         ceiling = np.inf if after is None else after.score
         open_ = np.flatnonzero((coarse.lowest <= ceiling) & (coarse.highest >= self.cut))
-        closely = len(open_)
         if wanted and len(open_) > wanted:
             open_ = self._may_be_best(coarse, open_, wanted, ceiling)
-            closely = len(open_)
             fine = self._bounds(self.rows[open_], fine=True)
             surely = np.flatnonzero(fine.highest < ceiling)
             floor = _kth_largest(fine.lowest[surely], wanted)
             open_ = open_[(fine.highest >= floor) & (fine.lowest <= ceiling)]
-        return replace(self._exact(self.rows[open_], wanted, after), total=total, counted=counted, closely=closely)
+        return replace(self._exact(self.rows[open_], wanted, after), total=total)
 
     def members(self) -> Rows:
         """All rows that reach the cut-off, ascending."""
@@ -117,7 +125,20 @@ class Ranking:
         order = np.argsort(rows, kind="stable")
         terms = np.empty((len(rows), len(self.scored.weights)), np.float32)
         terms[order] = self.corpus.exact_scores(self.scored.queries, self.top_k, rows[order])
-        return Ranked(self.corpus.ids[rows], terms, self.scored.combine(terms), len(rows), True)
+        return Ranked(self.corpus.ids[rows], terms, self.scored.combine(terms), len(rows))
+
+    def _best_of_proposed(self, wanted: int, most: int) -> Ranked:
+        """The best of about `most` photos, those whose sketches score highest, and a total told from sketches."""
+        queries, count = self.scored.queries, len(self.rows)
+        terms = self.corpus.sketch_scores(queries, self.top_k, self.rows)
+        sample = np.arange(0, count, max(count // SAMPLE, 1))
+        near, _ = self.corpus.near_scores(queries, self.top_k, self.rows[sample])
+        scores = self.scored.combine(terms + np.nanmean(near - terms[sample], axis=0))
+        some = scores[:: isqrt(count // most)]  # enough of them to tell from which score on they are about so many
+        proposed = scores >= _kth_largest(some, most * len(some) // count)
+        best = replace(self, rows=self.rows[proposed]).best(wanted)
+        others = int(((scores >= self.cut) & ~proposed).sum())
+        return replace(best, total=best.total + others, proven=False)
 
     def _exact(self, rows: Rows, wanted: int, after: Place | None) -> Ranked:
         found = self.score(rows).sorted()
@@ -135,14 +156,14 @@ class Ranking:
         floor = _kth_largest(fine.lowest[fine.highest < ceiling], wanted)
         return open_[coarse.highest[open_] >= floor]
 
-    def _total(self, coarse: _Bounds, exactly: bool) -> tuple[int, bool]:
-        """How many rows reach the cut-off, and whether that is certain."""
+    def _total(self, coarse: _Bounds, exactly: bool) -> int:
+        """How many rows reach the cut-off."""
         if self.cut == -np.inf:
-            return len(self.rows), True
+            return len(self.rows)
         if exactly:
-            return len(self._members(coarse)), True
+            return len(self._members(coarse))
         lower = coarse.near - np.float32(BIAS) * (coarse.highest - coarse.near)
-        return int((lower >= self.cut).sum()), False
+        return int((lower >= self.cut).sum())
 
     def _members(self, coarse: _Bounds) -> Rows:
         inside = coarse.lowest >= self.cut

@@ -123,7 +123,6 @@ class Searcher:
     store: Store
     bundle: Bundle
     frugal: bool = False  # whether memory counts more than time, as in a process that answers once
-    closely: int = field(default=0, init=False)  # photos that scans left in doubt, and that were scored again
     _corpus: Corpus | None = field(default=None, init=False)
     _corpus_lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _distrusted: tuple[int, int] | None = field(default=None, init=False)  # stamp of an index that was found damaged
@@ -215,7 +214,6 @@ class Searcher:
                     page = paging.by_date(ranking, prepared.marks, top, offset, after)
                 else:
                     page = paging.by_score(ranking, prepared.marks, top, offset, after, exact=exact)
-                self.closely += page.closely
                 if page.total:
                     break
             maps = self.store.region_maps(page.ranked.ids.tolist())
@@ -227,7 +225,7 @@ class Searcher:
         hits = self.hits(prepared, page.ranked.ids, page.ranked.scores, confidence, page.first, copies, maps)
         infos = self.term_infos(prepared)
         took = (time.perf_counter() - started) * 1000
-        return Results(prepared.query, infos, hits, page.total, True, took, next=page.next)
+        return Results(prepared.query, infos, hits, page.total, page.ranked.proven, took, next=page.next)
 
     def corpus(self) -> Corpus:
         """The region maps of the library as it is now; after a change one thread looks, and the others wait for it."""

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from engine.library import scan
 from engine.library.planes import LANES, Planes
+from engine.library.sketch import sketched_vectors
 
 compiled = pytest.mark.skipif(scan._extension is None, reason="the extension is not built")
 
@@ -64,6 +65,37 @@ def test_a_near_score_is_never_further_from_the_exact_one_than_it_says(drawn, fi
     assert np.isfinite(near).all() and np.isfinite(errors).all()
     some = np.array([len(codes) - 1, 0])
     np.testing.assert_array_equal(scan.near_scores(planes, queries, k, some, fine=fine)[0], near[some])
+
+
+@given(photos())
+def test_a_sketch_keeps_the_highest_bits_of_the_means_of_neighbours(drawn):
+    codes, _, _ = drawn
+    count, regions, dims = codes.shape
+    rows = max(rows for rows in range(1, regions + 1) if regions % rows == 0 and rows * rows <= regions)
+    maps = codes.reshape(count, rows, regions // rows, dims).astype(int)
+    means = [
+        maps[:, i : i + 2, j : j + 2].reshape(count, -1, dims).mean(axis=1)
+        for i in range(0, rows, 2)
+        for j in range(0, regions // rows, 2)
+    ]
+    found = sketched_vectors(Planes.of(codes).sketch, regions, dims)
+    assert found.shape == (count, len(means), dims)
+    assert np.abs(found - np.stack(means, axis=1)).max() <= 8.5
+
+
+@compiled
+@given(photos())
+def test_sketches_are_scored_alike_with_and_without_the_extension(drawn):
+    codes, queries, k = drawn
+    planes = Planes.of(codes)
+    some = np.array([len(codes) - 1, 0])
+    scores, of_some = (scan.sketch_scores(planes, queries, k, photos) for photos in (None, some))
+    np.testing.assert_array_equal(of_some, scores[some])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "_extension", None)
+        plain = scan.sketch_scores(planes, queries, k)
+    rounded = codes.shape[2] * 8 * np.abs(queries).max(axis=1) * 16 / 254  # half a unit, times 8, in each dimension
+    assert (np.abs(scores - plain) <= 1.001 * rounded + 1e-4).all()
 
 
 @compiled

@@ -10,6 +10,7 @@ from engine.errors import EmptyQuery, QueryError, UnknownWord, WrongBundle
 from engine.library import indexes, scan
 from engine.library.records import Batch
 from engine.library.store import Store
+from engine.search import ranking
 from engine.search.searcher import Searcher
 from engine.search.similar import search_like
 from engine.words.query import Filters, parse_time
@@ -83,6 +84,28 @@ def test_ranking_and_scores_equal_brute_force(searcher, text, scanning):
     assert len(results.hits) == 20
     assert_best(results.hits, expected)
     assert [hit.rank for hit in results.hits] == list(range(1, 21))
+
+
+@pytest.mark.parametrize("text", ["red", "red -blue"])
+def test_beyond_a_size_sketches_propose_what_is_scored_and_nothing_is_said_to_be_proven(
+    store, colour_bundle, colour_encoder, monkeypatch, scanning, text
+):
+    rng = np.random.default_rng(3)
+    quarters = [rng.integers(0, 256, (2, 2, 3), dtype=np.uint8).repeat(2, 0).repeat(2, 1) for _ in range(400)]
+    store.apply(Batch(added=[new_photo(colour_encoder, f"/q/{i}.jpg", pixels) for i, pixels in enumerate(quarters)]))
+    indexes.refresh(store)
+    searcher = Searcher(store, colour_bundle)
+    proven = searcher.search(text, top=5)
+    monkeypatch.setattr(ranking, "LARGE", 300)
+    monkeypatch.setattr(ranking, "PROPOSED", 2)
+    monkeypatch.setattr(ranking, "PER_HIT", 4)
+    proposed = searcher.search(text, top=5)
+    assert (proven.exact, proposed.exact) == (True, False)
+    assert [(hit.photo.id, hit.score) for hit in proposed.hits] == [(hit.photo.id, hit.score) for hit in proven.hits]
+    assert proposed.total == pytest.approx(proven.total, rel=0.1)
+    for asked in ({"exact": True}, {"top": 0}, {"top": 50}, {"cursor": proposed.next}, {"sort": "date"}):
+        assert searcher.search(text, **{"top": 5, **asked}).exact
+    assert searcher.search(text, top=5, exact=True).total == proven.total
 
 
 def test_pages_follow_each_other_without_gap_or_repetition(searcher):
