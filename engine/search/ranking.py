@@ -43,7 +43,8 @@ class Place:
 class Ranked:
     """The best photos, best first: their ids (K,), scores of terms (K, T), and scores (K,).
 
-    `total` is how many rows reach the cut-off, `proven` says that no other photo is better.
+    `total` is how many rows reach the cut-off, `proven` says that no other photo is better, and `closely` is how many
+    rows the coarse planes left in doubt.
     """
 
     ids: NDArray[np.int64]
@@ -51,6 +52,7 @@ class Ranked:
     scores: Array
     total: int
     proven: bool = True
+    closely: int = 0
 
     @classmethod
     def none(cls, ranking: "Ranking") -> "Ranked":
@@ -66,6 +68,7 @@ class Ranked:
             np.concatenate([part.scores for part in parts]),
             sum(part.total for part in parts),
             all(part.proven for part in parts),
+            sum(part.closely for part in parts),
         )
 
     def part(self, places: "slice | NDArray[np.int64]") -> "Ranked":
@@ -108,13 +111,15 @@ class Ranking:
         total = self._total(coarse, exact or len(self.rows) <= COUNTED)
         ceiling = np.inf if after is None else after.score
         open_ = np.flatnonzero((coarse.lowest <= ceiling) & (coarse.highest >= self.cut))
+        closely = len(open_)
         if wanted and len(open_) > wanted:
             open_ = self._may_be_best(coarse, open_, wanted, ceiling)
+            closely = len(open_)
             fine = self._bounds(self.rows[open_], fine=True)
             surely = np.flatnonzero(fine.highest < ceiling)
             floor = _kth_largest(fine.lowest[surely], wanted)
             open_ = open_[(fine.highest >= floor) & (fine.lowest <= ceiling)]
-        return replace(self._exact(self.rows[open_], wanted, after), total=total)
+        return replace(self._exact(self.rows[open_], wanted, after), total=total, closely=closely)
 
     def members(self) -> Rows:
         """All rows that reach the cut-off, ascending."""

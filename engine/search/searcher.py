@@ -123,6 +123,7 @@ class Searcher:
     store: Store
     bundle: Bundle
     frugal: bool = False  # whether memory counts more than time, as in a process that answers once
+    closely: int = field(default=0, init=False)  # photos that scans left in doubt, and that were scored again
     _corpus: Corpus | None = field(default=None, init=False)
     _corpus_lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _distrusted: tuple[int, int] | None = field(default=None, init=False)  # stamp of an index that was found damaged
@@ -214,6 +215,7 @@ class Searcher:
                     page = paging.by_date(ranking, prepared.marks, top, offset, after)
                 else:
                     page = paging.by_score(ranking, prepared.marks, top, offset, after, exact=exact)
+                self.closely += page.ranked.closely
                 if page.total:
                     break
             maps = self.store.region_maps(page.ranked.ids.tolist())

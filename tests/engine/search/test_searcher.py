@@ -363,3 +363,10 @@ def test_suggestions_begin_with_what_was_typed(searcher):
     assert searcher.suggest("r") == ["red", "rouge"]
     assert searcher.suggest("") == []
     assert set(searcher.suggest("p")) <= set(COLOURS)
+
+
+def test_how_many_photos_a_scan_left_in_doubt_is_counted(searcher):
+    if scan._extension is None:
+        pytest.skip("NumPy leaves no photo in doubt")
+    searcher.search("red", top=20, min_confidence=0)
+    assert 20 <= searcher.closely < 300
