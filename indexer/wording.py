@@ -29,7 +29,7 @@ def status_in_words(state: Status) -> str:
     )
     rows = {
         "library": str(state.folder),
-        "photos": f"{state.photos:,}",
+        "photos": f"{state.photos:,}" + (f" (the files of {state.missing:,} are gone)" if state.missing else ""),
         "failed": f"{len(state.failures):,}" + (" (unseen status --failed names them)" if state.failures else ""),
         "folders": ", ".join(map(shown, state.roots)) or "none to the end yet",
         "model": f"{state.bundle} ({state.fingerprint[:8]})",

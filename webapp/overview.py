@@ -156,6 +156,7 @@ class StatusOut(BaseModel):
 
     library: str
     photos: int
+    missing: int = Field(description="photos that are kept although their file is gone")
     failed: int
     model: ModelOut
     schema_version: str | None

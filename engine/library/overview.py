@@ -79,6 +79,12 @@ class Overview:
             for place in sorted(parents, key=os.fsencode)
         ]
 
+    def missing(self) -> int:
+        """Number of photos that are kept although their file is gone."""
+        query = select(func.count()).select_from(photos).where(photos.c.missing_since.is_not(None))
+        with self._database.reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def cameras(self) -> list[tuple[str, int]]:
         """Cameras with their number of photos, the most used first."""
         count = func.count()

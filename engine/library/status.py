@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.library.database import DATABASE
+from engine.library.overview import Overview
 from engine.library.records import Failure
 from engine.library.region_index import generation_on_disk
 from engine.library.store import Store
@@ -15,10 +16,14 @@ from engine.library.store import Store
 
 @dataclass(frozen=True)
 class Status:
-    """The state of a library. Sizes are bytes on disk; `index_generation` is None where there is no index."""
+    """The state of a library. `missing` counts photos that are kept although their file is gone.
+
+    Sizes are bytes on disk; `index_generation` is None where there is no index.
+    """
 
     folder: Path
     photos: int
+    missing: int
     failures: list[Failure]
     roots: list[str]
     bundle: str
@@ -42,6 +47,7 @@ class Status:
         values: dict[str, Any] = {
             "library": str(self.folder),
             "photos": self.photos,
+            "missing": self.missing,
             "failed": len(self.failures),
             "model": {"name": self.bundle, "fingerprint": self.fingerprint},
             "schema_version": self.schema_version,
@@ -71,6 +77,7 @@ def status_of(store: Store) -> Status:
     return Status(
         folder,
         store.count(),
+        Overview(store).missing(),
         store.failures(),
         store.roots(),
         info.bundle,

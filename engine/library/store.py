@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Column, ColumnElement, Integer, Row, cast, delete, func, insert, select, text
+from sqlalchemy import Column, ColumnElement, Integer, Row, bindparam, cast, delete, func, insert, select, text
 
 from engine.library.batches import METADATA, fold, write_batch
 from engine.library.database import Database
@@ -166,9 +166,8 @@ class Store(Database):
 
     def known_content(self, content_hash: bytes) -> NewPhoto | None:
         """A photo with this content as it was written, so that a copy of it need not be looked at again."""
-        query = select(photos, region_maps).join(region_maps, region_maps.c.photo_id == photos.c.id)
         with self.reading() as connection:
-            row = connection.execute(query.where(photos.c.content_hash == content_hash).limit(1)).first()
+            row = connection.execute(_BY_CONTENT, {"content_hash": content_hash}).first()
             if row is None:
                 return None
             words = connection.execute(select(keywords.c.keyword).where(keywords.c.photo_id == row.id)).scalars()
@@ -334,6 +333,13 @@ def _photo(row: Row[Any]) -> Photo:
 
 
 _CODES = (region_maps.c.photo_id, region_maps.c.rows, region_maps.c.cols, region_maps.c.codes)
+
+_BY_CONTENT = (  # asked for every photo that is indexed, so it is put together once
+    select(photos, region_maps)
+    .join(region_maps, region_maps.c.photo_id == photos.c.id)
+    .where(photos.c.content_hash == bindparam("content_hash"))
+    .limit(1)
+)
 
 _FILE = (
     photos.c.id,

@@ -39,7 +39,8 @@ def without_power():
 # index
 
 
-def test_index_says_in_words_what_it_did(unseen, colours):
+def test_index_says_in_words_what_it_did(unseen, colours, monkeypatch):
+    monkeypatch.setattr("indexer.progress.LINE_SECONDS", 3600)  # however slow the machine is
     status, out, err = unseen("index", colours)
     assert status == 0
     assert out[0].startswith("3 photos found: 3 added, 0 updated, 0 unchanged, 0 moved, 0 removed, 0 failed, in ")
