@@ -7,13 +7,14 @@ within a photo and between photos, and stay different from one another. Their cl
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 
 from engine.library.records import Batch, FileStamp, Metadata, NewPhoto
-from engine.library.region_map import Grid, RegionMap, pooled_scores
+from engine.library.region_map import Array, Grid, RegionMap, pooled_scores
 from engine.library.store import Store
 from engine.model.bundle import Bundle
 
@@ -25,33 +26,47 @@ CAMERAS = ("Canon EOS 5D", "NIKON D750", "Apple iPhone 12", "SONY ILCE-7M3")
 def make(folder: Path, bundle: Bundle, photos: int, seed: int = 0) -> Store:
     """The library of `photos` photos in `folder`, filled up where it holds fewer; its index is left as it is."""
     store = Store.create(folder, bundle.name, bundle.fingerprint)
-    held = store.count()
+    real, held = _Real.of(bundle), store.count()
     while held < photos:
         count = min(AT_ONCE, photos - held)
-        store.apply(Batch(added=list(_photos(bundle, held, count, seed))))
+        store.apply(Batch(added=list(_photos(real, held, count, seed))))
         held += count
         print(f"\r{held:,} synthetic photos", end="" if held < photos else "\n", file=sys.stderr)
     return store
 
 
-def _photos(bundle: Bundle, first: int, count: int, seed: int) -> Iterator[NewPhoto]:
+@dataclass(frozen=True)
+class _Real:
+    """The M photos of a bundle's background: region maps less their mean, and standardised class scores."""
+
+    grid: Grid
+    centre: Array  # (D,)
+    maps: Array  # (M, rows, cols, D)
+    class_scores: Array  # (M, labels)
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> "_Real":
+        grid, reference = bundle.grid, bundle.label_reference
+        maps = bundle.background.codes.reshape(len(bundle.background), grid.rows, grid.cols, -1).astype(np.float32)
+        centre = maps.mean(axis=(0, 1, 2))
+        pooled = pooled_scores(bundle.background, bundle.label_queries, bundle.top_k)
+        return cls(grid, centre, maps - centre, (pooled - reference.mean) / reference.deviation)
+
+
+def _photos(real: _Real, first: int, count: int, seed: int) -> Iterator[NewPhoto]:
     rng = np.random.default_rng([seed, first])
-    grid = bundle.grid
-    real = bundle.background.codes.reshape(len(bundle.background), grid.rows, grid.cols, -1).astype(np.float32)
-    centre = real.mean(axis=(0, 1, 2))
-    real = real - centre
     shares = np.sqrt(rng.uniform(0.75, 0.97, count)).astype(np.float32)
-    pooled = pooled_scores(bundle.background, bundle.label_queries, bundle.top_k)
-    shown = (pooled - bundle.label_reference.mean) / bundle.label_reference.deviation
-    codes, scores = np.zeros((count, *real.shape[1:]), np.float32), np.zeros((count, shown.shape[1]), np.float32)
+    codes = np.zeros((count, *real.maps.shape[1:]), np.float32)
+    scores = np.zeros((count, real.class_scores.shape[1]), np.float32)
     for share in (shares, np.sqrt(1 - shares**2)):
-        chosen = rng.integers(len(real), size=count)
-        mixed = real[chosen]
+        chosen = rng.integers(len(real.maps), size=count)
+        mixed = real.maps[chosen]
         mirrored = rng.random(count) < 0.5
         mixed[mirrored] = mixed[mirrored][:, :, ::-1]
-        codes += share[:, None, None, None] * mixed
-        scores += share[:, None] * shown[chosen]
-    maps = np.clip(np.rint(codes + centre), -127, 127).astype(np.int8).reshape(count, len(grid), -1)
+        mixed *= share[:, None, None, None]
+        codes += mixed
+        scores += share[:, None] * real.class_scores[chosen]
+    maps = np.clip(np.rint(codes + real.centre), -127, 127).astype(np.int8).reshape(count, len(real.grid), -1)
     for i in range(count):
         number = first + i
         taken = START + timedelta(seconds=int(rng.integers(25 * 365 * 86400)))
@@ -63,6 +78,6 @@ def _photos(bundle: Bundle, first: int, count: int, seed: int) -> Iterator[NewPh
             480,
             "JPEG",
             Metadata(taken, camera=str(rng.choice(CAMERAS))),
-            RegionMap(Grid(grid.rows, grid.cols), maps[i]),
+            RegionMap(real.grid, maps[i]),
             scores[i].astype(np.float16),
         )
