@@ -11,7 +11,7 @@ from engine.search.searcher import Searcher
 
 PHOTOS_AT_ONCE = 5000
 SURE = 0.5  # a photo shows a tag if that is at least as likely as not
-PATIENCE = 0.5  # seconds that a page waits for counting to end
+PATIENCE = 0.2  # seconds that a page waits for counting to end
 
 logger = logging.getLogger(__name__)
 
