@@ -68,6 +68,10 @@ def test_from_an_empty_library_to_a_list_of_photos_with_the_keyboard_alone(visit
     page.keyboard.press("Escape")
     page.wait_for_url("**/?q=rouge**")
 
+    page.keyboard.press("?")
+    expect(page.locator("dialog kbd").first).to_be_visible()
+    page.keyboard.press("Escape")
+
     tab_to(page, "#filters-link")
     page.keyboard.press("Enter")
     expect(page.locator("dialog select[name=camera]")).to_be_visible()

@@ -21,6 +21,7 @@ PAGES = [
     "/explore",
     "/tag/red",
     "/map",
+    "/keys",
     "/library",
     "/api/docs",
     "/nothing",

@@ -6,7 +6,7 @@ They work without scripts; static/*.js only adds comfort. Words are in webapp/te
 from flask import Blueprint
 
 from webapp import docs
-from webapp.pages import explore, filters, helpers, library, marks, photo, places, search
+from webapp.pages import explore, filters, helpers, keys, library, marks, photo, places, search
 
 pages = Blueprint("pages", __name__)
 
@@ -19,6 +19,7 @@ pages.add_url_rule("/photo/<int:photo_id>/mark", "mark", marks.mark, methods=["P
 pages.add_url_rule("/explore", "explore", explore.explore)
 pages.add_url_rule("/tag/<path:tag>", "tag", explore.tag)
 pages.add_url_rule("/map", "map", places.world)
+pages.add_url_rule("/keys", "keys", keys.keys)
 pages.add_url_rule("/library", "library", library.library)
 pages.add_url_rule("/library/index", "index", library.index, methods=["POST"])
 pages.add_url_rule("/library/stop", "stop", library.stop, methods=["POST"])

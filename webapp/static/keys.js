@@ -1,5 +1,7 @@
 // Keys that work everywhere on a page, but not while something is typed.
 
+import { over } from "./dialog.js";
+
 export const box = document.querySelector("input[type=search]");
 
 export function onKeys(actions) {
@@ -14,6 +16,8 @@ export function onKeys(actions) {
     if (event.key === "/") {
       box.focus();
       box.select();
+    } else if (event.key === "?") {
+      over(document.body.dataset.keys, "keys");
     } else if (!actions[event.key]?.(event)) {
       return;
     }
