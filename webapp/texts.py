@@ -212,7 +212,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     # How to begin
     "nothing_indexed": "Nothing is indexed yet",
     "first_run": "Your photos are being looked at",
-    "first_run_hint": "The first ones will be here in a moment, and can be searched while the others are still looked at.",
+    "first_run_hint": "The first ones will be here in a moment, and can be searched while the others follow.",
     "how_to_begin": "Show unseen your photos once. They are neither moved nor changed.",
     "begin_here": "Which folder holds your photos?",
     "or_terminal": "Or in a terminal:",
