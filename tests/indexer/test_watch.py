@@ -128,3 +128,18 @@ def test_what_comes_moves_and_goes_while_it_is_watched_is_in_the_library(watchin
     assert watching.wait() == 0
     with library.open() as store:
         assert store.roots() == [str(photos)]
+
+
+def test_a_burst_of_ten_thousand_files_is_in_the_library_to_the_last_one(watching, library, photos):
+    assert report(watching)["found"] == 0
+    paint(photos / "first.jpg", "red")
+    data = (photos / "first.jpg").read_bytes()
+    for folder in range(200):  # more than are looked through one by one
+        (photos / f"{folder}").mkdir()
+        for number in range(50):
+            (photos / f"{folder}/{number}.jpg").write_bytes(data)
+    added = 0
+    while added < 10_001:
+        added += report(watching)["added"]
+    with library.open() as store:
+        assert (added, store.count()) == (10_001, 10_001)
