@@ -80,15 +80,15 @@ class Corpus:
     def _copies(self) -> list[list[int]]:
         return self.store.copies()
 
-    def copies_among(self, ids: Ids, apart: Container[int] = ()) -> dict[int, list[int]]:
-        """Photos of which there are copies among `ids`, the first of each by id, with the ids of those.
+    def copies_among(self, rows: Rows, apart: Container[int] = ()) -> dict[int, list[int]]:
+        """Photos of which there are copies among `rows`, the first of each by id, with the ids of those.
 
         Photos in `apart` are no copies of any.
         """
         if not self._copies:
             return {}
         copies = np.concatenate([np.array(group, np.int64) for group in self._copies])
-        there = {i for i in copies[np.isin(copies, ids)].tolist() if i not in apart}
+        there = {i for i in copies[np.isin(copies, self.ids[rows])].tolist() if i not in apart}
         groups = [[i for i in group if i in there] for group in self._copies]
         return {group[0]: group[1:] for group in groups if len(group) > 1}
 

@@ -206,7 +206,7 @@ class Searcher:
         for attempt in range(TRIES):
             corpus = self.corpus()
             rows = corpus.rows_of(self.store.photo_ids(filters)) if filters else corpus.rows
-            copies = corpus.copies_among(corpus.ids[rows], prepared.marks.by_photo) if top and fold else {}
+            copies = corpus.copies_among(rows, prepared.marks.by_photo) if top and fold else {}
             rows = without_copies(corpus, rows, copies)
             for cut in cuts:
                 scored_at = prepared.scored.score_at(cut)

@@ -65,7 +65,7 @@ def search_like(
     filters = both(prepared.query.filters, filters)
     corpus = searcher.corpus()
     rows = corpus.rows_of(searcher.store.photo_ids(filters)) if filters else corpus.rows
-    copies = corpus.copies_among(corpus.ids[rows], prepared.marks.by_photo) if top and fold else {}
+    copies = corpus.copies_among(rows, prepared.marks.by_photo) if top and fold else {}
     rows = without_copies(corpus, rows, copies)
     likeness = Likeness.of(searcher, class_scores, corpus.ids[rows])
     words = None
