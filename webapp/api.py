@@ -17,7 +17,7 @@ from engine.search.serialise import (
     similar_to_json,
 )
 from engine.search.similar import Similar, search_like, similar_photos, similar_regions
-from webapp import pictures, schemas
+from webapp import arguments, pictures, schemas
 from webapp.answers import Answer, answers, blueprint, content, following, next_page, urls
 from webapp.errors import NotInLibrary
 from webapp.library import current, photo_of, searcher
@@ -37,7 +37,7 @@ api = blueprint("photos", "Finding photos, and looking at them")
 
 
 @api.get("/search", summary="Find photos by words", responses=answers(schemas.ResultsOut, 400))
-def search(query: schemas.SearchArguments) -> Answer:
+def search(query: arguments.SearchArguments) -> Answer:
     """Photos at or above the cut-off, a page at a time."""
     results = searcher().search(
         query.q,
@@ -53,13 +53,13 @@ def search(query: schemas.SearchArguments) -> Answer:
 
 
 @api.post("/search", summary="Find photos by an image", responses=answers(schemas.ResultsOut, 400, 413, 415))
-def search_by_image(form: schemas.ImageArguments) -> Answer:
+def search_by_image(form: arguments.ImageArguments) -> Answer:
     """Photos that show what an image shows, and what the words say where there are any; the most alike come first."""
     return results_to_json(like(form, form.top), urls())
 
 
 @api.get("/images", summary="List photos", responses=answers(schemas.PhotosOut, 400))
-def images(query: schemas.ListArguments) -> Answer:
+def images(query: arguments.ListArguments) -> Answer:
     """All photos of the library, or those of a folder, a camera, a time."""
     store, filters = searcher().store, query.filters()
     total = store.count(filters)
@@ -69,25 +69,25 @@ def images(query: schemas.ListArguments) -> Answer:
 
 
 @api.get("/images/<int:id>", summary="One photo", responses=answers(schemas.PhotoOut, 404))
-def image(path: schemas.PhotoId) -> Answer:
+def image(path: arguments.PhotoId) -> Answer:
     """A photo with its best tags."""
     return _photos([photo_of(path.id)])[0]
 
 
 @api.get("/images/<int:id>/thumbnail", summary="A photo, small", responses=PICTURE)
-def thumbnail(path: schemas.PhotoId, query: schemas.ThumbnailArguments) -> Answer:
+def thumbnail(path: arguments.PhotoId, query: arguments.ThumbnailArguments) -> Answer:
     """The photo upright and scaled down; conditional requests are answered with 304."""
     return pictures.thumbnail(photo_of(path.id), query.size, query.v)
 
 
 @api.get("/images/<int:id>/original", summary="A photo, whole", responses=ORIGINAL)
-def original(path: schemas.PhotoId) -> Answer:
+def original(path: arguments.PhotoId) -> Answer:
     """The file itself where a browser shows it upright, else an upright JPEG of it."""
     return pictures.original(photo_of(path.id))
 
 
 @api.get("/images/<int:id>/heatmap", summary="Where the words are", responses=answers(schemas.HeatmapOut, 400, 404))
-def heatmap(path: schemas.PhotoId, query: schemas.Words) -> Answer:
+def heatmap(path: arguments.PhotoId, query: arguments.Words) -> Answer:
     """Region scores and a box for each term; with `Accept: image/png` the picture of heatmap.png."""
     if request.accept_mimetypes.best_match(["application/json", "image/png"]) == "image/png":
         response = _overlay(path.id, query.q)
@@ -102,44 +102,44 @@ def heatmap(path: schemas.PhotoId, query: schemas.Words) -> Answer:
     summary="Where the words are, drawn",
     responses=content("image/png", statuses=(400, 404)),
 )
-def heatmap_picture(path: schemas.PhotoId, query: schemas.Words) -> Answer:
+def heatmap_picture(path: arguments.PhotoId, query: arguments.Words) -> Answer:
     """A transparent picture to lay over the photo."""
     return _overlay(path.id, query.q)
 
 
 @api.get("/images/<int:id>/similar", summary="Photos like this one", responses=answers(schemas.SimilarsOut, 400, 404))
-def similar(path: schemas.PhotoId, query: schemas.SimilarArguments) -> Answer:
+def similar(path: arguments.PhotoId, query: arguments.SimilarArguments) -> Answer:
     """Photos that show the same, or that hold a region like one of this photo."""
-    found = alike(photo_of(path.id).id, schemas.cell_of(query.region), query.top)
+    found = alike(photo_of(path.id).id, arguments.cell_of(query.region), query.top)
     return {"items": [similar_to_json(one, urls()) for one in found], "total": len(found), "next": None}
 
 
 @api.get("/suggest", summary="Complete a word", responses=answers(schemas.SuggestionsOut))
-def suggest(query: schemas.Prefix) -> Answer:
+def suggest(query: arguments.Prefix) -> Answer:
     """Tags and words that begin like what has been typed."""
     items = searcher().suggest(query.q, query.top)
     return {"items": items, "total": len(items), "next": None}
 
 
-def _next_page(query: schemas.Page, total: int) -> str | None:
+def _next_page(query: arguments.Page, total: int) -> str | None:
     return next_page(query.top, query.cursor, total)
 
 
-def like(arguments: schemas.ImageArguments, top: int) -> Results:
+def like(asked: arguments.ImageArguments, top: int) -> Results:
     """Photos like an image that was sent; raises UnreadablePhoto, UnknownWord, QueryError or TooMany."""
     costly()
     found, encoder = searcher(), current().encoder()
-    picture = open_picture(arguments.image.read(), "the image", square=encoder.input_size)
+    picture = open_picture(asked.image.read(), "the image", square=encoder.input_size)
     ((_, class_scores),) = encoder.encode(squash(picture.image, encoder.input_size)[None])
     return search_like(
         found,
         class_scores,
-        arguments.q,
+        asked.q,
         top=top,
-        offset=arguments.offset,
-        min_confidence=arguments.min_confidence,
-        sort=arguments.sort,
-        filters=arguments.filters(),
+        offset=asked.offset,
+        min_confidence=asked.min_confidence,
+        sort=asked.sort,
+        filters=asked.filters(),
     )
 
 

@@ -9,9 +9,10 @@ from engine.library.feedback import Feedback, Mark
 from engine.search.feedback import spelled
 from engine.search.serialise import Json, rfc3339
 from webapp.answers import Answer, answers, blueprint, problems
+from webapp.arguments import Arguments, Body
 from webapp.errors import NoMark, NotInLibrary
 from webapp.library import LARGEST, current, searcher
-from webapp.schemas import Arguments, Body
+from webapp.schemas import Listed
 
 feedback = blueprint("feedback", "Relevance feedback: what a query's hits were worth")
 
@@ -46,12 +47,10 @@ class MarkOut(BaseModel):
     given_at: datetime
 
 
-class MarksOut(BaseModel):
+class MarksOut(Listed):
     """Marks, the oldest first."""
 
     items: list[MarkOut]
-    total: int
-    next: str | None
 
 
 @feedback.post(

@@ -12,12 +12,13 @@ from pydantic import BaseModel, Field
 from engine.search.serialise import Json, readable, rfc3339
 from engine.settings import Settings
 from webapp.answers import Answer, answers, blueprint, problems, urls
+from webapp.arguments import Body
 from webapp.errors import TooMany
 from webapp.jobs import Job, Jobs
 from webapp.library import LARGEST
 from webapp.limits import costly
 from webapp.roots import to_index
-from webapp.schemas import Body
+from webapp.schemas import Listed
 
 EXTENSION = "unseen.jobs"
 EXTENSION_STREAMS = "unseen.streams"
@@ -79,12 +80,10 @@ class JobOut(BaseModel):
     events_url: str
 
 
-class JobsOut(BaseModel):
+class JobsOut(Listed):
     """Jobs since the server started, the newest first."""
 
     items: list[JobOut]
-    total: int
-    next: str | None
 
 
 def register(app: Flask, settings: Settings) -> Jobs:

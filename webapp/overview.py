@@ -9,10 +9,11 @@ from pydantic import BaseModel, Field
 from engine.library.overview import Bounds, Overview
 from engine.search.serialise import Json, readable, rfc3339
 from webapp.answers import Answer, answers, blueprint, next_page, problems, urls
+from webapp.arguments import Left, Page, optional
 from webapp.indexing import JobOut, job_to_json, jobs
 from webapp.library import current, searcher
 from webapp.metrics import exposition
-from webapp.schemas import Left, Page, optional
+from webapp.schemas import Listed
 
 TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 
@@ -29,12 +30,10 @@ class TagCountOut(BaseModel):
     count: int
 
 
-class TagCountsOut(BaseModel):
+class TagCountsOut(Listed):
     """Tags of the library, most frequent first."""
 
     items: list[TagCountOut]
-    total: int
-    next: str | None
 
 
 class FolderOut(BaseModel):
@@ -47,12 +46,10 @@ class FolderOut(BaseModel):
     count_below: int = Field(description="photos in it or below")
 
 
-class FoldersOut(BaseModel):
+class FoldersOut(Listed):
     """Folders by path."""
 
     items: list[FolderOut]
-    total: int
-    next: str | None
 
 
 class CameraOut(BaseModel):
@@ -62,12 +59,10 @@ class CameraOut(BaseModel):
     count: int
 
 
-class CamerasOut(BaseModel):
+class CamerasOut(Listed):
     """Cameras, the most used first."""
 
     items: list[CameraOut]
-    total: int
-    next: str | None
 
 
 class MonthOut(BaseModel):
@@ -77,12 +72,10 @@ class MonthOut(BaseModel):
     count: int
 
 
-class MonthsOut(BaseModel):
+class MonthsOut(Listed):
     """Months, the newest first."""
 
     items: list[MonthOut]
-    total: int
-    next: str | None
 
 
 class PlacesArguments(Page):
@@ -105,12 +98,10 @@ class PlaceOut(BaseModel):
     thumbnail_url: str
 
 
-class PlacesOut(BaseModel):
+class PlacesOut(Listed):
     """Photos that say where they were taken, the newest first."""
 
     items: list[PlaceOut]
-    total: int
-    next: str | None
 
 
 class FailureOut(BaseModel):
@@ -121,12 +112,10 @@ class FailureOut(BaseModel):
     failed_at: datetime | None
 
 
-class FailuresOut(BaseModel):
+class FailuresOut(Listed):
     """Files that could not be read, by path."""
 
     items: list[FailureOut]
-    total: int
-    next: str | None
 
 
 class ModelOut(BaseModel):

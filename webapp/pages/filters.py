@@ -8,8 +8,8 @@ from flask import render_template, request
 from engine.library.overview import FolderCount, Overview
 from engine.search.serialise import readable
 from engine.words.query import filters_in, with_filter
+from webapp.arguments import SearchArguments
 from webapp.library import searcher
-from webapp.schemas import SearchArguments
 
 NAMES = ("folder", "camera", "lens", "keyword", "after", "before", "rating", "type")
 FOLDERS = 400  # offered

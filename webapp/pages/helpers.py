@@ -13,10 +13,10 @@ from engine.library.records import Photo
 from engine.search.serialise import readable, rfc3339, version
 from webapp import texts
 from webapp.answers import urls
+from webapp.arguments import SearchArguments
 from webapp.indexing import jobs
 from webapp.pages.filters import NAMES
 from webapp.pages.grid import Month, Shown
-from webapp.schemas import SearchArguments
 
 KEPT = ("q", "sort", "min_confidence", *NAMES)
 

@@ -12,12 +12,12 @@ from engine.search.searcher import Explanation, both
 from engine.search.serialise import explanation_to_json
 from engine.words.query import parse
 from webapp import api, feedback
+from webapp.arguments import Region, SearchArguments, cell_of
 from webapp.errors import status_of
 from webapp.library import photo_of, searcher
 from webapp.pages import helpers
 from webapp.pages.grid import Shown, found
 from webapp.pages.search import search
-from webapp.schemas import Region, SearchArguments, cell_of
 
 SIMILAR = 18
 COPIES = 20  # named

@@ -9,9 +9,9 @@ from flask import render_template, request
 from pydantic import Field
 
 from engine.library.overview import Bounds, Overview, Place
+from webapp.arguments import Arguments
 from webapp.library import searcher
 from webapp.pages.grid import PAGE, Shown
-from webapp.schemas import Arguments
 
 ACROSS = 24  # clusters side by side
 SMALLEST = 0.02  # degrees; closer is one place

@@ -13,12 +13,12 @@ from engine.search.searcher import GUESS, Results, both
 from engine.search.serialise import readable, rfc3339
 from engine.words.query import Filters, filters_in, parse
 from webapp import api
+from webapp.arguments import ImageArguments, SearchArguments
 from webapp.errors import status_of
 from webapp.library import current, searcher
 from webapp.pages import filters, helpers
 from webapp.pages.grid import PAGE, Item, Shown, by_month, found
 from webapp.pages.library import welcome
-from webapp.schemas import ImageArguments, SearchArguments
 
 TRY = 12  # tags
 COLUMNS = ("rank", "path", "confidence", "score", "taken_at", "width", "height")
