@@ -6,13 +6,11 @@ command goes on from there.
 """
 
 import os
-import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -25,6 +23,7 @@ from engine.photo import UnreadablePhoto, UnreadFile
 from indexer.ledger import UNREAD
 from indexer.look import Copy, Encoder, Looker, ToRead, at
 from indexer.scan import Scan, within
+from indexer.stopping import stoppable
 
 BATCH = 64  # photos in a transaction
 BATCH_SECONDS = 2.0  # after which a smaller one is written
@@ -140,7 +139,7 @@ def bring_up_to_date(
     looker = Looker(store, encoder)
     run = _Run(store, looker, found, plan, jobs, progress or Progress())
     try:
-        with _stoppable() as stop:
+        with stoppable() as stop:
             run.everything(stop, keep_missing=keep_missing)
             indexes.refresh(store)
     finally:
@@ -338,23 +337,3 @@ def _in_order(
     finally:
         for _, future in begun:
             future.cancel()
-
-
-@contextmanager
-def _stoppable() -> Iterator[threading.Event]:
-    """Within, the first interrupt from the keyboard sets the event, and a second one interrupts as usual."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # only the main thread hears signals
-        return
-
-    def note(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    previous = signal.signal(signal.SIGINT, note)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, previous)
