@@ -22,7 +22,7 @@ from engine.search.scoring import ScoredQuery
 COUNTED = 20_000  # photos, up to which those at or above the cut-off are counted exactly without being asked to
 LARGE = 250_000  # photos, beyond which sketches propose which are scored unless a proof is asked for
 PROPOSED = (
-    10  # times the root of the number of photos are proposed; 99 % of the best 20 were among the first 4 times it
+    15  # times the root of the number of photos are proposed; 99 % of the best 20 were among the first 4 times it
 )
 PER_HIT = 20  # photos proposed for each hit wanted, at least
 SAMPLE = 2000  # photos that tell how much higher scores are than those of sketches
