@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 from engine.errors import BundleError
 from engine.model.bundle import BackboneSpec
@@ -40,20 +41,28 @@ class EfficientNet(nn.Module):
     """timm's EfficientNet family, at stride 32.
 
     Regions are the last block's output; the scene is the mean of the 1×1 head over all regions, which is what the
-    classifier sees. The classifier, applied at each region instead, gives the region logits.
+    classifier sees. The classifier, applied at each region instead, gives the region logits. With `fine`, a region has
+    the features at stride 16 beside its own, averaged over the four places within it: they see less far beyond it.
     """
 
-    def __init__(self, name: str, pretrained: bool = False) -> None:
+    def __init__(self, name: str, pretrained: bool = False, fine: bool = False) -> None:
         super().__init__()
         self.net: Any = _timm(name, pretrained)
+        self.fine = fine
         self.region_features = int(self.net.conv_head.in_channels)
+        if fine:
+            self.region_features += int(self.net.feature_info[-2]["num_chs"])
         self.scene_features = int(self.net.num_features)
 
     def forward(self, pixels: Tensor) -> Features:
         """(B, 3, S, S) → regions (B, F, S/32, S/32), scene (B, S), logits (B, R, K)."""
         net = self.net
-        regions = net.blocks(net.bn1(net.conv_stem(pixels)))
-        return Features(regions, *self.classify(regions))
+        before = net.blocks[:-2](net.bn1(net.conv_stem(pixels)))  # at stride 16
+        regions = net.blocks[-2:](before)
+        scene, logits = self.classify(regions)
+        if self.fine:
+            regions = torch.cat([regions, functional.avg_pool2d(before, 2)], dim=1)
+        return Features(regions, scene, logits)
 
     def classify(self, regions: Tensor) -> tuple[Tensor, Tensor]:
         """Scene (B, S) and region logits (B, R, K) from regions (B, F, H, W)."""
@@ -89,7 +98,7 @@ def build_backbone(spec: BackboneSpec) -> EfficientNet | VGG19:
     """The backbone of a bundle with its weights, in evaluation mode; raises BundleError."""
     try:
         pretrained = spec.weights == "timm"
-        backbone = VGG19(pretrained) if spec.name == "vgg19" else EfficientNet(spec.name, pretrained)
+        backbone = VGG19(pretrained) if spec.name == "vgg19" else EfficientNet(spec.name, pretrained, spec.fine)
     except (OSError, RuntimeError, AttributeError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise BundleError(

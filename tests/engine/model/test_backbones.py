@@ -111,6 +111,19 @@ def test_efficientnet_gives_regions_scene_and_what_its_classifier_says_of_each_r
     torch.testing.assert_close(logits.mean(1), lite.net(pixels))  # and the classifier is linear
 
 
+@torch.inference_mode()
+def test_fine_regions_have_what_is_seen_at_half_the_stride_beside_their_own(lite):
+    torch.manual_seed(0)
+    fine = build_backbone(replace(LITE, fine=True))
+    pixels = torch.randn(2, 3, 64, 64)
+    regions, scene, logits = fine(pixels)
+    assert fine.region_features == regions.shape[1] == 320 + 112
+    for ours, theirs in zip((regions[:, :320], scene, logits), lite(pixels), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    earlier = fine.net.forward_intermediates(pixels, indices=[3], intermediates_only=True)[0]  # stride 16
+    torch.testing.assert_close(regions[:, 320:, 0, 0], earlier[:, :, :2, :2].mean((2, 3)))
+
+
 def test_regions_are_counted_row_by_row_from_the_top_left(lite):
     pixels = torch.zeros(1, 3, 256, 256)
     with torch.inference_mode():
