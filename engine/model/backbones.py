@@ -67,7 +67,10 @@ class EfficientNet(nn.Module):
     def classify(self, regions: Tensor) -> tuple[Tensor, Tensor]:
         """Scene (B, S) and region logits (B, R, K) from regions (B, F, H, W)."""
         head = self.net.bn2(self.net.conv_head(regions))  # (B, S, H, W); bn2 holds the activation
-        return head.mean((2, 3)), self.net.classifier(head.flatten(2).transpose(1, 2))
+        classifier = self.net.classifier
+        # As a 1×1 convolution, which ONNX Runtime computes faster than the same matrix product.
+        logits = functional.conv2d(head, classifier.weight[:, :, None, None], classifier.bias)  # (B, K, H, W)
+        return head.mean((2, 3)), logits.flatten(2).transpose(1, 2)
 
 
 class VGG19(nn.Module):
