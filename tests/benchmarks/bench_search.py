@@ -23,7 +23,7 @@ from engine.library import indexes
 from engine.library.lock import writer_lock
 from engine.library.region_map import region_scores
 from engine.model.bundle import Bundle, open_bundle
-from engine.search.searcher import Results, Searcher
+from engine.search.searcher import GUESS, Results, Searcher
 from engine.search.serialise import results_to_json
 from engine.settings import load_settings
 from tests.benchmarks.synthetic import make
@@ -86,7 +86,7 @@ def measure(folder: Path, bundle: Bundle, size: int) -> float:
         row("proven (exact)", sum(results.exact for results in found), f"of {len(words)}")
         if all(results.exact for results in found):
             truth = brute_force(searcher, words)
-            same = [agrees(results, scores, searcher) for results, scores in zip(found, truth, strict=True)]
+            same = [agrees(*one, searcher) for one in zip(words, found, truth, strict=True)]
             row("words whose ranking is brute force's", sum(same), f"of {len(words)}", str(len(words)))
         else:
             recall = [recalled(results, searcher, word) for results, word in zip(found, words, strict=True)]
@@ -139,12 +139,18 @@ def brute_force(searcher: Searcher, words: list[str]) -> np.ndarray:
     return np.concatenate(scores).T
 
 
-def agrees(results, scores: np.ndarray, searcher: Searcher) -> bool:
-    """Whether hits are the best photos in order, but for ones whose scores single precision cannot tell apart."""
+def agrees(word: str, results: Results, scores: np.ndarray, searcher: Searcher) -> bool:
+    """Whether hits are the best photos in order, but for ones whose scores single precision cannot tell apart.
+
+    Where there is no hit, no photo may reach the lowest cut-off.
+    """
+    if not results.hits:
+        surest = float(searcher.prepare(word).scored.curves.confidence(scores.max()).max())
+        return surest < GUESS * searcher.bundle.spec.min_confidence
     ids = searcher.corpus().ids
     best = np.sort(scores)[::-1][: len(results.hits)]
     mine = [scores[np.flatnonzero(ids == hit.photo.id)[0]] for hit in results.hits]
-    return len(results.hits) > 0 and np.allclose(mine, best, rtol=1e-5, atol=1e-5)
+    return np.allclose(mine, best, rtol=1e-5, atol=1e-5)
 
 
 def recalled(results: Results, searcher: Searcher, word: str) -> float:
