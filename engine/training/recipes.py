@@ -98,7 +98,7 @@ RECIPES = {
             "data": [
                 "Corel5k: 5,000 photos with tags",
                 "Flickr: 700 photos with five captions each",
-                "COCO: 100 photos in which things and stuff are outlined",
+                "COCO: 76 photos in which things and stuff are outlined",
                 "ImageNet-1k: one photo of each class, for the backbone's classifier to teach",
             ],
             "licences": {
@@ -107,7 +107,7 @@ RECIPES = {
                 "words": "GloVe 6B 50-d, Stanford, PDDL 1.0",
                 "lexicon": "all-MiniLM-L6-v2, Apache-2.0; names of Open Images' classes, CC BY 4.0, and of WordNet",
             },
-            "held out": "dog, elephant, giraffe, pizza, train, zebra and their plurals: never tags, and not outlined",
+            "held out": "dog, elephant, giraffe, pizza, train, zebra and their plurals: never tags, and in no outlined photo",
             "limits": [
                 "names of things and scenes in English; no actions, relations or counts",
                 "a region is a tenth of the photo wide, so small things are missed",

@@ -53,9 +53,10 @@ class Outlined:
 
 
 def outlined(folder: Path, has_vector: Callable[[str], bool], hidden: Collection[str] = ()) -> Outlined:
-    """The photos below `folder` that have masks; segments of `hidden` names, or of names without a vector, have none.
+    """The photos below `folder` that have masks and show no `hidden` name; segments without a vector have no name.
 
-    Raises DataError for files that are missing or damaged.
+    A photo with something hidden would teach that nothing of the kind is there. Raises DataError for files that are
+    missing or damaged.
     """
     table = folder / "segments.tsv"
     found: dict[str, dict[int, str]] = {}
@@ -64,8 +65,9 @@ def outlined(folder: Path, has_vector: Callable[[str], bool], hidden: Collection
         if len(columns) != 4 or not columns[1].isdigit():
             raise corrupt(table, number, "expected 4 columns: file, segment, class, area")
         found.setdefault(columns[0], {})[int(columns[1])] = spoken(columns[2])
-    kept = {name for segments in found.values() for name in segments.values() if name not in hidden}
-    names = tuple(sorted(name for name in kept if has_vector(name)))
+    found = {file: segments for file, segments in found.items() if not set(segments.values()) & set(hidden)}
+    shown = {name for segments in found.values() for name in segments.values()}
+    names = tuple(sorted(filter(has_vector, shown)))
     place = {name: i for i, name in enumerate(names)}
     files = sorted(found)
     return Outlined(

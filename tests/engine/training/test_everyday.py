@@ -19,7 +19,9 @@ def data(tmp_path):
     (tmp_path / "flickr-captions/captions.tsv").write_text("".join(captions) + "5.jpg\tA rare word .\n")
     (tmp_path / "imagenet-1000/classes.tsv").write_text("0\tn01440764\ttench\tn01440764.jpg\n")
     (tmp_path / "coco-128/objects.tsv").write_text("7.jpg\tdog\t.5\t.5\t.1\t.1\n7.jpg\tcar\t.5\t.5\t.1\t.1\n")
-    (tmp_path / "coco-128/segments.tsv").write_text("7.png\t1\tdog\t9\n7.png\t2\tsky-other-merged\t9\n")
+    (tmp_path / "coco-128/segments.tsv").write_text(
+        "7.png\t1\tdog\t9\n7.png\t2\tsea\t9\n8.png\t2\tsky-other-merged\t9\n"
+    )
     (tmp_path / "coco-128/masks").mkdir()
     for name in ("7.jpg", "8.jpg"):
         (tmp_path / "coco-128/images" / name).touch()
@@ -46,8 +48,9 @@ def test_words_kept_from_training_and_their_plurals_are_no_seen_tags(data):
     assert mix.train.labels()[3, mix.tags.index("dog")] == 1  # noted, for those who must know
 
 
-def test_outlines_have_no_word_that_is_kept_from_training(data):
-    assert everyday(data, has_vector=lambda word: True).outlined.names == ("sky",)
+def test_no_photo_of_a_word_that_is_kept_from_training_has_outlines(data):
+    outlines = everyday(data, has_vector=lambda word: True).outlined
+    assert (outlines.names, [photo.name for photo in outlines.photos]) == (("sky",), ["8.jpg"])
 
 
 def test_the_coco_photos_test_and_have_no_part_in_the_tagged_ones(data):

@@ -13,26 +13,35 @@ from engine.training.located import Crop, LocatedSet, draw_views, located_loss, 
 from tests.engine.training import tiny
 
 
+def knows(name):
+    return name != "mauve"
+
+
 @pytest.fixture
 def halves(tmp_path):
-    """Photos, red on the left and blue on the right, outlined so; a third segment has a hidden name."""
+    """Photos, red on the left and blue on the right, outlined so; a third segment is nameless, or hidden in one."""
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()
     lines = []
-    for i in range(3):
+    for i in range(4):
         pixels = np.zeros((64, 96, 3), np.uint8)
         pixels[:, :48, 0], pixels[:, 48:, 2] = 255, 255
         Image.fromarray(pixels).save(tmp_path / "images" / f"{i}.jpg", quality=95)
         mask = np.zeros((64, 96, 3), np.uint8)
         mask[:, :48], mask[:, 48:], mask[:8, 48:] = (1, 2, 0), (7, 0, 0), (9, 0, 0)
         Image.fromarray(mask).save(tmp_path / "masks" / f"{i}.png")
-        lines += [f"{i}.png\t513\tred-stuff\t3072", f"{i}.png\t7\tblue\t2688", f"{i}.png\t9\tzebra\t384"]
+        lines += [
+            f"{i}.png\t513\tred-stuff\t3072",
+            f"{i}.png\t7\tblue\t2688",
+            f"{i}.png\t9\t{'zebra' if i == 2 else 'mauve'}\t384",
+        ]
     (tmp_path / "segments.tsv").write_text("\n".join(lines) + "\n")
     return tmp_path
 
 
-def test_segments_have_their_names_and_hidden_ones_have_none(halves):
-    found = outlined(halves, lambda name: True, {"zebra"})
+def test_segments_have_their_names_and_photos_of_something_hidden_are_left_out(halves):
+    found = outlined(halves, knows, {"zebra"})
+    assert [photo.name for photo in found.photos] == ["0.jpg", "1.jpg", "3.jpg"]
     assert (found.names, len(found)) == (("blue", "red"), 3)
     names = found.name_map(0)
     assert (names[:, :48] == 1).all()
@@ -63,14 +72,14 @@ def test_a_damaged_mask_is_named(halves):
 
 
 def test_the_shares_of_a_view_are_what_its_pixels_show(halves):
-    found = outlined(halves, lambda name: True, {"zebra"})
+    found = outlined(halves, knows, {"zebra"})
     views = draw_views(len(found), 4, 5, seed=1)
     assert [len(view) for view in views] == [1] * 12 + [4] * 5
     shares = shares_of(found, views, (4, 4)).astype(np.float32)
     for pixels, share in zip(pixels_of(found, views, 64), shares, strict=True):
         cells = pixels.reshape(4, 16, 4, 16, 3).mean(axis=(1, 3)).reshape(16, 3) / 255
         np.testing.assert_allclose(share[:, 1], cells[:, 0], atol=0.1)  # red
-        assert (share[:, 0] <= cells[:, 2] + 0.1).all()  # blue, or hidden
+        assert (share[:, 0] <= cells[:, 2] + 0.1).all()  # blue, or nameless
         assert (share.sum(axis=1) <= 1.001).all()
 
 
