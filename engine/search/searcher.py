@@ -37,7 +37,8 @@ from engine.words.vectors import normalise
 
 Box = tuple[float, float, float, float]
 
-GUESS = 0.5  # of the default cut-off: where nothing reaches that, the best guesses are better than nothing
+# Where fewer than FEW photos reach the default cut-off, and none is surer than SURE, its share GUESS is enough.
+FEW, SURE, GUESS = 5, 0.5, 0.5
 TRIES = 3  # at a page whose photos change while it is put together
 
 
@@ -190,10 +191,10 @@ class Searcher:
         """Find photos for a query.
 
         A page of `top` hits (0: all) begins after `cursor`, which is `next` of the page before it, or at `offset`.
-        `min_confidence` None means the bundle's default cut-off, of which GUESS is enough where nothing reaches it, and
-        no cut-off when all are wanted. `exact` insists on
-        a proven ranking and an exact total, whatever they cost. Copies of a photo are folded into it, unless all are
-        wanted or `fold` is false: they are its duplicates, and are not counted.
+        `min_confidence` None means the bundle's default cut-off, of which GUESS is enough where few photos reach it
+        and none for sure, and no cut-off when all are wanted. `exact` insists on a proven ranking and an exact total,
+        whatever they cost. Copies of a photo are folded into it, unless all are wanted or `fold` is false: they are
+        its duplicates, and are not counted.
 
         Raises EmptyQuery, UnknownWord or QueryError.
         """
@@ -216,7 +217,7 @@ class Searcher:
                 else:
                     page = paging.by_score(ranking, prepared.marks, top, offset, after, exact=exact)
                 self.closely += page.ranked.closely
-                if page.total:
+                if page.total >= FEW or (page.total and self._is_sure(ranking, prepared)):
                     break
             maps = self.store.region_maps(page.ranked.ids.tolist())
             if self._are(maps, prepared, page.ranked) or attempt == TRIES - 1:
@@ -228,6 +229,11 @@ class Searcher:
         infos = self.term_infos(prepared)
         took = (time.perf_counter() - started) * 1000
         return Results(prepared.query, infos, hits, page.total, page.ranked.proven, took, next=page.next)
+
+    def _is_sure(self, ranking: Ranking, prepared: Prepared) -> bool:
+        """Whether the best photo is more likely than not to be right."""
+        best = paging.by_score(ranking, prepared.marks, 1, 0, None).ranked
+        return bool((prepared.scored.confidence(best.term_scores) >= SURE).any())
 
     def corpus(self) -> Corpus:
         """The region maps of the library as it is now; after a change one thread looks, and the others wait for it."""

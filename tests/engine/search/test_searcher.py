@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -129,7 +130,7 @@ def test_the_cut_off_keeps_what_is_confident_and_counts_it(searcher):
     assert all(hit.confidence >= 0.5 for hit in results.hits)
 
 
-def test_where_nothing_reaches_the_default_cut_off_half_of_it_is_enough(searcher, monkeypatch):
+def test_where_few_reach_the_default_cut_off_half_of_it_is_enough(searcher, monkeypatch):
     best = searcher.search("red", top=1, min_confidence=0).hits[0].confidence
 
     def found(default, top=300, **given):
@@ -144,10 +145,25 @@ def test_where_nothing_reaches_the_default_cut_off_half_of_it_is_enough(searcher
     assert [hit.photo.id for hit in (*first.hits, *second.hits)] == [hit.photo.id for hit in guesses.hits[:10]]
     assert found(best * 2.5).hits == []
     assert found(best * 1.5, min_confidence=best * 1.5).hits == []  # who names a cut-off gets that one
-    sure = best * 0.999
-    assert [hit.confidence >= sure for hit in found(sure).hits] == [True] * sum(
-        h.confidence >= sure for h in guesses.hits
-    )
+
+
+def test_guesses_join_the_few_that_reach_the_default_cut_off_unless_one_is_sure(searcher, monkeypatch):
+    confidence = [hit.confidence for hit in searcher.search("red", top=0).hits]
+    cut = next((a + b) / 2 for a, b in pairwise(confidence) if a > b)
+    reach = sum(sure >= cut for sure in confidence)
+    monkeypatch.setattr(searcher.bundle, "spec", replace(searcher.bundle.spec, min_confidence=cut))
+
+    def found(few, sure, **options):
+        monkeypatch.setattr("engine.search.searcher.FEW", few)
+        monkeypatch.setattr("engine.search.searcher.SURE", sure)
+        return [hit.confidence for hit in searcher.search("red", top=300, **options).hits]
+
+    guessed = [sure for sure in confidence if sure >= cut / 2]
+    assert len(guessed) > reach
+    assert found(reach + 1, confidence[0] * 1.01) == guessed
+    assert sorted(found(reach + 1, confidence[0] * 1.01, sort="date"), reverse=True) == guessed
+    assert found(reach + 1, confidence[0] * 0.99) == confidence[:reach]
+    assert found(reach, confidence[0] * 1.01) == confidence[:reach]
 
 
 def test_by_date_means_newest_first_and_dateless_last(searcher):
