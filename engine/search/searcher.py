@@ -38,7 +38,7 @@ from engine.words.vectors import normalise
 Box = tuple[float, float, float, float]
 
 # Where fewer than FEW photos reach the default cut-off, and none is surer than SURE, its share GUESS is enough.
-FEW, SURE, GUESS = 5, 0.5, 0.5
+FEW, SURE, GUESS = 5, 0.5, 1 / 3
 TRIES = 3  # at a page whose photos change while it is put together
 
 

@@ -86,7 +86,7 @@ RECIPES = {
         near=0.6,
         schedule=Schedule(1e-3, 2e-5, epochs=3, warmup=1),
         distillation=2.0,
-        prior_gain=4.0,
+        prior_gain=3.0,
         average=0.998,
         repeats={"flickr-captions": 6},
         tuning=4.0,

@@ -31,7 +31,7 @@ from engine.words.vectors import WordVectors, open_word_vectors, unit
 
 HELD_OUT = 5  # every fifth photo is kept from the run that confidence is fitted on
 CALIBRATED_ON = 2_000  # photos
-MIN_CONFIDENCE = 0.1  # the default cut-off
+MIN_CONFIDENCE = 0.12  # the default cut-off
 SAME_WORD = 0.9  # cosine
 CROPS, MOSAICS = 12, 6  # views that are made of an outlined photo: alone, and together with others
 
