@@ -120,7 +120,7 @@ def test_failed_files_are_tried_again_on_request(unseen, colours, monkeypatch):
 def test_an_interrupt_says_how_to_go_on(unseen, colours, monkeypatch, library):
     monkeypatch.setattr(RegionEncoder, "open", classmethod(lambda cls, bundle, threads=None: InterruptsOnce(bundle)))
     for i in range(30):
-        paint(colours / f"{i}.jpg", (i, 0, 0))
+        paint(colours / f"{i}.jpg", (8 * i, 0, 0))  # as different files, none waits for the one that it is a copy of
     status, out, err = unseen("index", colours)
     assert (status, out) == (130, [])
     assert err[-1] == "Stopped; what is done is kept. To go on, run the same command again."
