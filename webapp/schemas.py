@@ -51,7 +51,7 @@ class HitOut(BaseModel):
     thumbnail_url: str
     heatmap_url: str | None = Field(description="null where no word was asked for")
     taken_at: datetime | None
-    duplicates: list[int]
+    duplicates: list[int] = Field(description="ids of copies, by content or by looks, that are not listed themselves")
     feedback: GivenOut | None = Field(description="what was said of it as a hit of this query")
 
 

@@ -5,7 +5,7 @@ reason, are loose: their maps are read from the database. So a search is right w
 gone, only slower.
 """
 
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +17,7 @@ from engine.library.planes import Array, Codes
 from engine.library.region_index import RegionIndex
 from engine.library.region_map import RegionMap, RegionMaps, pooled_scores, region_cosines
 from engine.library.segments import Ids, Segment
+from engine.library.stacks import Stacks
 from engine.library.store import Store
 
 Rows = NDArray[np.int64]
@@ -57,40 +58,36 @@ class Corpus:
 
     def rows_of(self, ids: Ids) -> Rows:
         """Rows of the photos with these ids, ascending; ids that are not there are left out."""
-        order = self._by_id
-        held = self.ids[order]
+        order, held = self._by_id
         places = np.minimum(np.searchsorted(held, ids), max(len(held) - 1, 0))
         return np.sort(order[places[held[places] == ids]]) if len(held) else order
 
     @cached_property
-    def _by_id(self) -> Rows:
-        return self.rows[np.argsort(self.ids[self.rows], kind="stable")]
+    def _by_id(self) -> tuple[Rows, Ids]:
+        """The rows that count in the order of their ids, and these."""
+        order = self.rows[np.argsort(self.ids[self.rows], kind="stable")]
+        return order, self.ids[order]
 
     @cached_property
     def dates(self) -> NDArray[np.float64]:
         """When the photo of each row was taken, in seconds since 1970 (N,); -inf where nobody knows."""
         ids, seconds = self.store.dates()
         dates = np.full(len(self.ids), -np.inf)
-        order = self._by_id
-        _, mine, theirs = np.intersect1d(self.ids[order], ids, assume_unique=True, return_indices=True)
+        order, held = self._by_id
+        _, mine, theirs = np.intersect1d(held, ids, assume_unique=True, return_indices=True)
         dates[order[mine]] = seconds[theirs]
         return dates
 
     @cached_property
-    def _copies(self) -> list[list[int]]:
-        return self.store.copies()
+    def stacks(self) -> Stacks:
+        """Photos with the same content, and those that are copies by their looks."""
+        found = Stacks.of([*self.store.copies(), *(self.index.copies.tolist() if self.index else ())])
+        return found.among(self.ids[self.rows])
 
-    def copies_among(self, rows: Rows, apart: Container[int] = ()) -> dict[int, list[int]]:
-        """Photos of which there are copies among `rows`, the first of each by id, with the ids of those.
-
-        Photos in `apart` are no copies of any.
-        """
-        if not self._copies:
-            return {}
-        copies = np.concatenate([np.array(group, np.int64) for group in self._copies])
-        there = {i for i in copies[np.isin(copies, self.ids[rows])].tolist() if i not in apart}
-        groups = [[i for i in group if i in there] for group in self._copies]
-        return {group[0]: group[1:] for group in groups if len(group) > 1}
+    def stacks_among(self, rows: Rows, apart: Collection[int] = ()) -> Stacks:
+        """The stacks of the photos of `rows`; those with an id in `apart` are in none."""
+        whole = not len(self.stacks) or (rows is self.rows and not apart)
+        return self.stacks if whole else self.stacks.among(self.ids[rows], apart)
 
     def sketch_scores(self, queries: Array, top_k: int, rows: Rows) -> Array:
         """What sketches tell of the pooled scores (n, Q) of rows, ascending, for queries (Q, D)."""

@@ -107,12 +107,11 @@ def _check_regions(store: Store, present: NDArray[np.int64], sample: NDArray[np.
     changed = store.changed_since(held.generation)
     if not _hold(held.without(changed).ids, np.setdiff1d(present, changed), held.generation == store.generation()):
         return ["The index of regions holds other photos than the database."]
-    maps = store.region_maps(np.setdiff1d(sample, changed).tolist())
-    for photo_id, codes in region_index.codes_of(held, maps.ids):
-        place = int(np.searchsorted(maps.ids, photo_id))
-        if not np.array_equal(codes, maps.codes[maps.offsets[place] : maps.offsets[place + 1]]):
-            return ["The index of regions holds other codes than the database."]
-    return []
+    maps = store.region_maps(np.setdiff1d(sample, changed).tolist()).single()
+    if any(not np.array_equal(codes, maps[i].codes) for i, codes in region_index.codes_of(held, np.array([*maps]))):
+        return ["The index of regions holds other codes than the database."]
+    alike = region_index.are_copies(held, held.copies[:: len(held.copies) // SAMPLE + 1])
+    return [] if alike else ["The index of regions holds copies that are none."]
 
 
 def _check_classes(store: Store, present: NDArray[np.int64], sample: NDArray[np.int64]) -> list[str]:

@@ -1,7 +1,7 @@
-"""The region index: all region maps of a library in segments, kept in step with its database."""
+"""The region index: region maps and looks of a library's photos in segments, kept in step with its database."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,25 +9,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.library.planes import ARRAYS, Planes
+from engine.library import looks
+from engine.library.looks import Array, Looks
+from engine.library.near_copies import NONE, Pairs, Places, near_copies
+from engine.library.planes import Planes
 from engine.library.region_map import Codes
-from engine.library.segments import SUFFIX, Ids, Segment
+from engine.library.segments import SUFFIX, Arrays, Ids, Segment, arrays_of
 from engine.library.store import Store
 
 INDEX = "index.json"
-FORMAT = 1
+FORMAT = 2
 BATCH = 250  # photos read from the database, or copied, at once; making planes takes 150 kB a photo
 HOLLOW = 0.25  # share of photos gone from which on a segment is written anew
 
 
 @dataclass(frozen=True)
 class RegionIndex:
-    """The segments, which of their photos count, and the generation of the database that they cover."""
+    """The segments, which of their photos count, and the generation of the database that they cover.
+
+    `copies` are the ids of photos that are copies by their looks, each with the id of what it is a copy of.
+    """
 
     library: str
     generation: int
     segments: tuple[Segment, ...]
     held: tuple[NDArray[np.bool_], ...]  # for each segment (N,)
+    copies: Pairs
     whole: bool = True  # whether every segment could be opened
 
     @property
@@ -41,7 +48,8 @@ class RegionIndex:
             mask & np.isin(segment.ids, gone, invert=True)
             for segment, mask in zip(self.segments, self.held, strict=True)
         )
-        return RegionIndex(self.library, self.generation, self.segments, held, self.whole)
+        copies = self.copies[np.isin(self.copies, gone, invert=True).all(axis=1)]
+        return RegionIndex(self.library, self.generation, self.segments, held, copies, self.whole)
 
 
 def library_of(store: Store) -> str:
@@ -78,6 +86,7 @@ def load(folder: Path, library: str, mapped: Iterable[Segment] = ()) -> RegionIn
         if manifest["library"] != library:
             return None
         generation, entries = int(manifest["generation"]), list(manifest["segments"])
+        copies = np.array(manifest["copies"], np.int64).reshape(-1, 2)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     segments, held = [], []
@@ -90,7 +99,7 @@ def load(folder: Path, library: str, mapped: Iterable[Segment] = ()) -> RegionIn
             continue
         segments.append(segment)
         held.append(mask)
-    return RegionIndex(library, generation, tuple(segments), tuple(held), len(segments) == len(entries))
+    return RegionIndex(library, generation, tuple(segments), tuple(held), copies, len(segments) == len(entries))
 
 
 def refresh(store: Store, *, rebuild: bool = False) -> RegionIndex:
@@ -106,16 +115,19 @@ def refresh(store: Store, *, rebuild: bool = False) -> RegionIndex:
         return old
     present = store.photo_ids()
     if old is None:
-        kept, missing = [], present
+        kept, missing, copies, left = [], present, NONE, NONE[:, 0]
     else:
-        changed = store.changed_since(old.generation)
-        old = old.without(np.union1d(changed, np.setdiff1d(old.ids, present)))
+        gone = np.union1d(store.changed_since(old.generation), np.setdiff1d(old.ids, present))
+        left = old.copies[np.isin(old.copies[:, 1], gone), 0]  # what they were copies of is gone
+        old = old.without(gone)
         kept = [pair for pair in zip(old.segments, old.held, strict=True) if pair[1].any()]
-        missing = np.setdiff1d(present, old.ids)
+        missing, copies = np.setdiff1d(present, old.ids), old.copies
     written = [_write_from_database(store, folder, library, generation, missing)] if len(missing) else []
     fresh = [(segment, np.ones(len(segment), np.bool_)) for part in written for segment in part]
     pairs = _merged(folder, library, generation, [*kept, *fresh])
-    index = RegionIndex(library, generation, tuple(s for s, _ in pairs), tuple(mask for _, mask in pairs))
+    segments, held = tuple(segment for segment, _ in pairs), tuple(mask for _, mask in pairs)
+    copies = _copies(segments, held, np.union1d(missing, left), copies)
+    index = RegionIndex(library, generation, segments, held, copies)
     _publish(folder, index)
     return index
 
@@ -130,6 +142,15 @@ def codes_of(index: RegionIndex, ids: Ids) -> Iterator[tuple[int, Codes]]:
     for segment, mask in zip(index.segments, index.held, strict=True):
         places = np.flatnonzero(mask & np.isin(segment.ids, ids))
         yield from zip(segment.ids[places].tolist(), segment.planes.codes(places), strict=True)
+
+
+def are_copies(index: RegionIndex, pairs: Pairs) -> bool:
+    """Whether photos look like what they are said to be copies of."""
+    ids, vectors = _vectors(index.segments, index.held)
+    if not np.isin(pairs, ids).all():
+        return False
+    copies, firsts = (vectors(np.searchsorted(ids, side)) for side in pairs.T)
+    return bool(((copies * firsts).sum(axis=1) >= looks.ALIKE).all())
 
 
 def discard(folder: Path) -> None:
@@ -157,10 +178,12 @@ def _write_from_database(store: Store, folder: Path, library: str, generation: i
     for shape in sorted(set(shapes.values())):
         chosen = np.array([i for i in ids.tolist() if shapes.get(i) == shape], np.int64)
 
-        def parts(chosen: Ids = chosen, shape: tuple[int, int] = shape) -> Iterator[tuple[Ids, Planes]]:
+        def parts(chosen: Ids = chosen, shape: tuple[int, int] = shape) -> Iterator[Arrays]:
             for start in range(0, len(chosen), BATCH):
                 maps = store.region_maps(chosen[start : start + BATCH].tolist())
-                yield maps.ids, Planes.of(maps.codes.reshape(len(maps), *shape))
+                contents = store.content_hashes(maps.ids.tolist())
+                seen = Looks.of(looks.read(folder, [contents[i] for i in maps.ids.tolist()]))
+                yield arrays_of(maps.ids, Planes.of(maps.codes.reshape(len(maps), *shape)), seen)
 
         path = _free_path(folder, generation)
         segments.append(Segment.write(path, library, shape, parts(), len(chosen)))
@@ -203,19 +226,42 @@ def _merge(
     ids = np.concatenate(_held_ids(*zip(*group, strict=True)))
     order = np.argsort(ids, kind="stable")
 
-    def parts() -> Iterator[tuple[Ids, Planes]]:
+    def parts() -> Iterator[Arrays]:
         for start in range(0, len(order), BATCH):
             chosen = order[start : start + BATCH]
             pieces = [segment.part(place[chosen[owner[chosen] == i]]) for i, (segment, _) in enumerate(group)]
-            together = np.argsort(np.concatenate([ids for ids, _ in pieces]), kind="stable")
-            arrays: dict[str, Any] = {
-                name: np.concatenate([getattr(planes, name) for _, planes in pieces])[together] for name in ARRAYS
-            }
+            together = np.argsort(np.concatenate([piece["ids"] for piece in pieces]), kind="stable")
             for segment, _ in group:
                 segment.release()
-            yield np.concatenate([ids for ids, _ in pieces])[together], Planes(*shape, **arrays)
+            yield {name: np.concatenate([piece[name] for piece in pieces])[together] for name in pieces[0]}
 
     return Segment.write(path, library, shape, parts(), len(order))
+
+
+def _copies(segments: Sequence[Segment], held: Sequence[NDArray[np.bool_]], new: Ids, before: Pairs) -> Pairs:
+    """The copies among the photos that count, once some are `new`, given the copies among the others."""
+    ids, vectors = _vectors(segments, held)
+    keys = np.concatenate([segment.looks.keys[mask] for segment, mask in zip(segments, held, strict=True)])
+    keys = keys[np.argsort(np.concatenate(_held_ids(segments, held)), kind="stable")]
+    return near_copies(ids, keys, vectors, np.isin(ids, new, invert=True), before)
+
+
+def _vectors(segments: Sequence[Segment], held: Sequence[NDArray[np.bool_]]) -> tuple[Ids, Callable[[Places], Array]]:
+    """The ids of the photos that count, ascending, and what gives the looks of some of them, by their places."""
+    owner = np.concatenate([np.full(int(mask.sum()), i) for i, mask in enumerate(held)])
+    place = np.concatenate([np.flatnonzero(mask) for mask in held])
+    ids = np.concatenate(_held_ids(segments, held))
+    order = np.argsort(ids, kind="stable")
+
+    def vectors(places: Places) -> Array:
+        miniatures = np.empty((len(places), *looks.SHAPE), np.uint8)
+        chosen = order[places]
+        for i, segment in enumerate(segments):
+            of_segment = owner[chosen] == i
+            miniatures[of_segment] = segment.looks.miniatures[place[chosen[of_segment]]]
+        return looks.units(miniatures)
+
+    return ids[order], vectors
 
 
 def _free_path(folder: Path, generation: int) -> Path:
@@ -231,7 +277,13 @@ def _publish(folder: Path, index: RegionIndex) -> None:
         {"file": segment.path.name, "photos": len(segment), "gone": segment.ids[~mask].tolist()}
         for segment, mask in zip(index.segments, index.held, strict=True)
     ]
-    manifest = {"format": FORMAT, "library": index.library, "generation": index.generation, "segments": entries}
+    manifest = {
+        "format": FORMAT,
+        "library": index.library,
+        "generation": index.generation,
+        "segments": entries,
+        "copies": index.copies.tolist(),
+    }
     temporary = folder / f"{INDEX}.partial"
     temporary.write_text(json.dumps(manifest), encoding="utf-8")
     temporary.replace(folder / INDEX)

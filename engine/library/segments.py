@@ -1,4 +1,4 @@
-"""Segments: files that hold the region maps of many photos in planes, to be mapped into memory and scanned.
+"""Segments: files that hold the region maps and the looks of many photos, to be mapped into memory and scanned.
 
 A segment is written once and never changed. A photo that is removed or looked at again stays in its segment and is
 passed over; its new region map is in a later one. Segments that have grown small or hollow are merged. What counts is
@@ -20,26 +20,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.library import looks, planes
+from engine.library.looks import Looks
 from engine.library.packing import packed_shape
-from engine.library.planes import ARRAYS, LANES, SIZES, Planes
+from engine.library.planes import LANES, SIZES, Planes
 from engine.library.shared_scans import SharedScans
 from engine.library.sketch import sketch_shape
 
 Ids = NDArray[np.int64]
+Arrays = dict[str, NDArray[Any]]  # what is kept of some photos, by name
 
 SUFFIX = ".planes"
-MAGIC = b"unseen planes 2\n"
+MAGIC = b"unseen planes 3\n"
 PAGE = 4096
 COPIED_AT_ONCE = 1 << 24  # bytes
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One file: N photos, by ascending id, and their planes; both lie in the mapped file."""
+    """One file: N photos, by ascending id, their planes and looks; all of it lies in the mapped file."""
 
     path: Path
     ids: Ids
     planes: Planes
+    looks: Looks
     mapped: mmap.mmap
     stamp: tuple[int, int, int]  # of the file
 
@@ -64,12 +68,12 @@ class Segment:
                 raise ValueError(f"{path.name} is cut off")
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         arrays = layout.arrays(mapped)
-        return cls(path, arrays.pop("ids"), Planes(layout.regions, layout.dims, **arrays), mapped, _stamp(status))
+        held = Planes(layout.regions, layout.dims, **{name: arrays[name] for name in planes.ARRAYS})
+        seen = Looks(**{name: arrays[name] for name in looks.ARRAYS})
+        return cls(path, arrays["ids"], held, seen, mapped, _stamp(status))
 
     @classmethod
-    def write(
-        cls, path: Path, library: str, shape: tuple[int, int], parts: Iterator[tuple[Ids, Planes]], photos: int
-    ) -> "Segment":
+    def write(cls, path: Path, library: str, shape: tuple[int, int], parts: Iterator[Arrays], photos: int) -> "Segment":
         """Write `parts`, `photos` photos of a shape (R, D) in all, by ascending id, beside `path`, and rename it."""
         layout = _Layout(photos, *shape)
         temporary = path.with_suffix(".partial")
@@ -77,8 +81,8 @@ class Segment:
             with temporary.open("w+b") as file:
                 _reserve(file.fileno(), layout.size)
                 start = 0
-                for ids, planes in parts:
-                    start = layout.put(file.fileno(), start, {"ids": ids, **_arrays_of(planes)})
+                for part in parts:
+                    start = layout.put(file.fileno(), start, part)
                 if start != photos:
                     raise ValueError(f"{start} photos were written, not {photos}")
                 header = {"library": library, "photos": photos, "regions": shape[0], "dims": shape[1]}
@@ -105,10 +109,9 @@ class Segment:
         except (OSError, ValueError):
             return False
 
-    def part(self, places: NDArray[np.int64]) -> tuple[Ids, Planes]:
+    def part(self, places: NDArray[np.int64]) -> Arrays:
         """Some of the photos, by their places, copied out of the file."""
-        arrays = {name: array[places] for name, array in _arrays_of(self.planes).items()}
-        return self.ids[places], Planes(self.planes.regions, self.planes.dims, **arrays)
+        return {name: array[places] for name, array in arrays_of(self.ids, self.planes, self.looks).items()}
 
     def release(self) -> None:
         """Let the system take the mapped pages out of this process; it may keep them for the next one."""
@@ -132,6 +135,8 @@ class _Layout:
             "sketch": (np.uint8, sketch_shape(regions, dims)),
             "coarse": (np.uint8, plane),
             "fine": (np.uint8, plane),
+            "keys": (np.float16, (looks.KEY,)),
+            "miniatures": (np.uint8, looks.SHAPE),
         }
         self.offsets = {}
         end = PAGE
@@ -140,13 +145,13 @@ class _Layout:
             end += -(-photos * prod(shape) * np.dtype(kind).itemsize // PAGE) * PAGE
         self.size = end + PAGE  # vectors may be read beyond the last photo
 
-    def arrays(self, mapped: mmap.mmap) -> dict[str, Any]:
+    def arrays(self, mapped: mmap.mmap) -> Arrays:
         return {
             name: np.frombuffer(mapped, kind, self.photos * prod(shape), self.offsets[name]).reshape(-1, *shape)
             for name, (kind, shape) in self.kinds.items()
         }
 
-    def put(self, file: int, start: int, arrays: dict[str, NDArray[Any]]) -> int:
+    def put(self, file: int, start: int, arrays: Arrays) -> int:
         """Write photos from place `start` on; returns the place after them."""
         for name, (kind, shape) in self.kinds.items():
             data = memoryview(np.ascontiguousarray(arrays[name], kind).data).cast("B")
@@ -157,12 +162,17 @@ class _Layout:
         return start + len(arrays["ids"])
 
 
+def arrays_of(ids: Ids, held: Planes, seen: Looks) -> Arrays:
+    """What is kept of photos, by name."""
+    return {
+        "ids": ids,
+        **{name: getattr(held, name) for name in planes.ARRAYS},
+        **{name: getattr(seen, name) for name in looks.ARRAYS},
+    }
+
+
 def _stamp(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _arrays_of(planes: Planes) -> dict[str, NDArray[Any]]:
-    return {name: getattr(planes, name) for name in ARRAYS}
 
 
 def _header(page: bytes) -> dict[str, Any]:

@@ -118,6 +118,15 @@ class Store(Database):
                 found.setdefault(content, []).append(photo_id)
         return list(found.values())
 
+    def content_hashes(self, ids: Sequence[int]) -> dict[int, bytes]:
+        """What stands for the content of each photo; ids that are gone are left out."""
+        found: dict[int, bytes] = {}
+        with self.reading() as connection:
+            for chunk in _chunks(ids):
+                query = select(photos.c.id, photos.c.content_hash).where(photos.c.id.in_(chunk))
+                found.update((row.id, row.content_hash) for row in connection.execute(query))
+        return found
+
     def map_shapes(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Number of regions and of numbers a region, for each photo; ids that are gone are left out."""
         regions = region_maps.c.rows * region_maps.c.cols

@@ -9,6 +9,8 @@ import tempfile
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 SIDE = 512  # pixels that the longer side of a thumbnail has at least, where the photo has them
@@ -32,6 +34,17 @@ def make(image: Image.Image) -> bytes:
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()
+
+
+def shrunk(thumbnail: bytes, side: int) -> NDArray[np.uint8]:
+    """The pixels (side, side, 3) of a thumbnail, squashed to a small square; zero for one that cannot be read."""
+    try:
+        with Image.open(BytesIO(thumbnail)) as image:
+            image.draft("RGB", (4 * side, 4 * side))
+            small = image.convert("RGB").resize((side, side), Image.Resampling.BOX)
+            return np.asarray(small)
+    except (OSError, SyntaxError):
+        return np.zeros((side, side, 3), np.uint8)
 
 
 def write(folder: Path, content_hash: bytes, data: bytes) -> None:

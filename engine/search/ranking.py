@@ -9,7 +9,7 @@ In a very large library sketches propose photos at first, and those are ranked s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import isqrt
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from engine.library.corpus import Corpus, Rows
 from engine.library.region_map import Array
+from engine.library.stacks import Stacks
 from engine.search.scoring import ScoredQuery
 
 COUNTED = 20_000  # photos, up to which those at or above the cut-off are counted exactly without being asked to
@@ -88,6 +89,10 @@ class _Bounds:
     lowest: Array
     highest: Array
 
+    def part(self, places: NDArray[np.generic]) -> "_Bounds":
+        """Those of some of the rows."""
+        return _Bounds(self.near[places], self.lowest[places], self.highest[places])
+
 
 @dataclass(frozen=True)
 class Ranking:
@@ -98,6 +103,7 @@ class Ranking:
     top_k: int
     rows: Rows  # ascending
     cut: float  # the least score that counts
+    stacks: Stacks = field(default_factory=Stacks.none)  # of each of which the best photo counts alone
 
     def best(self, wanted: int, after: Place | None = None, *, exact: bool = False) -> Ranked:
         """The best `wanted` (0: all) photos after a place, among those that reach the cut-off.
@@ -108,6 +114,14 @@ class Ranking:
         if len(self.rows) > LARGE and 0 < wanted <= proposed // PER_HIT and not exact and after is None:
             return self._best_of_proposed(wanted, proposed)
         coarse = self._bounds(self.rows)
+        if len(self.stacks):
+            kept = self._first_of_stacks(coarse)
+            rest = replace(self, rows=self.rows[kept], stacks=Stacks.none())
+            return rest._best(coarse.part(kept), wanted, after, exact=exact)
+        return self._best(coarse, wanted, after, exact=exact)
+
+    def _best(self, coarse: _Bounds, wanted: int, after: Place | None, *, exact: bool) -> Ranked:
+        """As `best`, of rows of which none is in a stack, from their coarse bounds."""
         total = self._total(coarse, exact or len(self.rows) <= COUNTED)
         ceiling = np.inf if after is None else after.score
         open_ = np.flatnonzero((coarse.lowest <= ceiling) & (coarse.highest >= self.cut))
@@ -123,7 +137,9 @@ class Ranking:
 
     def members(self) -> Rows:
         """All rows that reach the cut-off, ascending."""
-        return self._members(self._bounds(self.rows))
+        coarse = self._bounds(self.rows)
+        kept = self._first_of_stacks(coarse)
+        return replace(self, rows=self.rows[kept])._members(coarse.part(kept))
 
     def score(self, rows: Rows) -> Ranked:
         """Some rows scored exactly, in their order."""
@@ -144,6 +160,15 @@ class Ranking:
         best = replace(self, rows=self.rows[proposed]).best(wanted)
         others = int(((scores >= self.cut) & ~proposed).sum())
         return replace(best, total=best.total + others, proven=False)
+
+    def _first_of_stacks(self, coarse: _Bounds) -> NDArray[np.bool_]:
+        """Which rows (n,) are kept: of each stack, one at most of those that reach the cut-off, the best."""
+        kept = np.ones(len(self.rows), np.bool_)
+        stacked = places_of(self.corpus.rows_of(self.stacks.ids), self.rows)
+        stacked = stacked[coarse.highest[stacked] >= self.cut]
+        found = self.score(self.rows[stacked])
+        kept[stacked[self.stacks.behind(found.ids, found.scores)]] = False
+        return kept
 
     def _exact(self, rows: Rows, wanted: int, after: Place | None) -> Ranked:
         found = self.score(rows).sorted()
@@ -187,6 +212,11 @@ class Ranking:
         combine, toward = self.scored.combine, np.sign(self.scored.weights).astype(np.float32) * error
         near_score, lowest, highest = combine(near), combine(near - toward), combine(near + toward)
         return _Bounds(near_score, _lower(lowest), -_lower(-highest))
+
+
+def places_of(some: Rows, rows: Rows) -> NDArray[np.int64]:
+    """Where among `rows` those of `some` are that are there; both ascend."""
+    return np.intersect1d(rows, some, assume_unique=True, return_indices=True)[1]
 
 
 def _lower(scores: Array) -> Array:

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import WrongBundle
-from engine.library.corpus import Corpus, Rows, corpus_of
+from engine.library.corpus import Corpus, corpus_of
 from engine.library.feedback import Mark
 from engine.library.indexes import open_classes
 from engine.library.records import Photo
 from engine.library.region_map import Array, RegionMap, RegionMaps, pooled_scores, region_scores
+from engine.library.stacks import Stacks
 from engine.library.store import Store
 from engine.library.vector_index import VectorIndex
 from engine.model.bundle import Bundle
@@ -63,7 +64,7 @@ class Hit:
     confidence: float
     box: Box
     mark: Mark | None = None  # what was said of it
-    duplicates: tuple[int, ...] = ()  # ids of photos with the same content, which are not listed themselves
+    duplicates: tuple[int, ...] = ()  # ids of its copies, which are not listed themselves
 
 
 @dataclass(frozen=True)
@@ -193,8 +194,8 @@ class Searcher:
         A page of `top` hits (0: all) begins after `cursor`, which is `next` of the page before it, or at `offset`.
         `min_confidence` None means the bundle's default cut-off, of which GUESS is enough where few photos reach it
         and none for sure, and no cut-off when all are wanted. `exact` insists on a proven ranking and an exact total,
-        whatever they cost. Copies of a photo are folded into it, unless all are wanted or `fold` is false: they are
-        its duplicates, and are not counted.
+        whatever they cost. Copies of a photo, by content or by looks, are folded into the best of them, unless all
+        are wanted or `fold` is false: they are its duplicates, and are not counted.
 
         Raises EmptyQuery, UnknownWord or QueryError.
         """
@@ -207,11 +208,10 @@ class Searcher:
         for attempt in range(TRIES):
             corpus = self.corpus()
             rows = corpus.rows_of(self.store.photo_ids(filters)) if filters else corpus.rows
-            copies = corpus.copies_among(rows, prepared.marks.by_photo) if top and fold else {}
-            rows = without_copies(corpus, rows, copies)
+            stacks = corpus.stacks_among(rows, prepared.marks.by_photo) if top and fold else Stacks.none()
             for cut in cuts:
                 scored_at = prepared.scored.score_at(cut)
-                ranking = Ranking(corpus, prepared.scored, self.bundle.top_k, rows, scored_at)
+                ranking = Ranking(corpus, prepared.scored, self.bundle.top_k, rows, scored_at, stacks)
                 if sort == "date":
                     page = paging.by_date(ranking, prepared.marks, top, offset, after)
                 else:
@@ -225,7 +225,7 @@ class Searcher:
             if self.store.generation() == corpus.generation:
                 self._distrusted = corpus.stamp
         confidence = prepared.scored.confidence(page.ranked.term_scores)
-        hits = self.hits(prepared, page.ranked.ids, page.ranked.scores, confidence, page.first, copies, maps)
+        hits = self.hits(prepared, page.ranked.ids, page.ranked.scores, confidence, page.first, stacks, maps)
         infos = self.term_infos(prepared)
         took = (time.perf_counter() - started) * 1000
         return Results(prepared.query, infos, hits, page.total, page.ranked.proven, took, next=page.next)
@@ -277,12 +277,12 @@ class Searcher:
         scores: Array,
         confidence: Array,
         first: int,
-        copies: dict[int, list[int]],
+        stacks: Stacks,
         maps: RegionMaps | None = None,
     ) -> list[Hit]:
         """Hits for photos in this order, of which `first` came before; those that are gone are left out.
 
-        `copies` are those folded into them, `maps` their region maps, where they have been read already.
+        What else is in their `stacks` is folded into them; `maps` are their region maps, where they have been read.
         """
         photos = self.store.photos(ids.tolist())
         maps = maps or self.store.region_maps(ids.tolist())
@@ -295,7 +295,7 @@ class Searcher:
                 float(sure),
                 places[photo_id],
                 prepared.marks.by_photo.get(photo_id),
-                tuple(copies.get(photo_id, ())),
+                tuple(stacks.others(photo_id)),
             )
             for i, (photo_id, score, sure) in enumerate(zip(ids.tolist(), scores, confidence, strict=True))
             if photo_id in photos and photo_id in places
@@ -384,12 +384,6 @@ class Searcher:
         )
         words = self.bundle.words.completions(start, limit)
         return list(dict.fromkeys([*labels[:limit], *words]))[:limit]
-
-
-def without_copies(corpus: Corpus, rows: Rows, copies: dict[int, list[int]]) -> Rows:
-    """Rows less those of photos that are folded into another one."""
-    folded = np.array([i for group in copies.values() for i in group], np.int64)
-    return np.setdiff1d(rows, corpus.rows_of(folded), assume_unique=True) if len(folded) else rows
 
 
 def both(typed: Filters, given: Filters | None) -> Filters:

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from engine.errors import QueryError
 from engine.library.records import Photo
 from engine.library.region_map import Array
+from engine.library.stacks import Stacks
 from engine.search.cursor import Sort
 from engine.search.likeness import ROUNDED, Ids, Likeness, Places
-from engine.search.searcher import Prepared, Results, Searcher, both, without_copies
+from engine.search.ranking import places_of
+from engine.search.searcher import Prepared, Results, Searcher, both
 from engine.words.query import Filters
 
 
@@ -37,7 +39,7 @@ def similar_photos(searcher: Searcher, photo_id: int, top: int = 24) -> list[Sim
         return []
     corpus = searcher.corpus()
     likeness = Likeness.of(searcher, scores[0], corpus.ids[corpus.rows])
-    likeness.settle(_may_be_best(likeness.cosines, top + 1))
+    likeness.settle(_may_be_best(likeness.cosines, likeness.cosines, top + 1))
     return _ranked(searcher, photo_id, likeness.ids, likeness.cosines, top)
 
 
@@ -65,20 +67,21 @@ def search_like(
     filters = both(prepared.query.filters, filters)
     corpus = searcher.corpus()
     rows = corpus.rows_of(searcher.store.photo_ids(filters)) if filters else corpus.rows
-    copies = corpus.copies_among(rows, prepared.marks.by_photo) if top and fold else {}
-    rows = without_copies(corpus, rows, copies)
+    stacks = corpus.stacks_among(rows, prepared.marks.by_photo) if top and fold else Stacks.none()
     likeness = Likeness.of(searcher, class_scores, corpus.ids[rows])
     words = None
     if prepared.query.terms:
         pooled = corpus.exact_scores(prepared.scored.queries, searcher.bundle.top_k, rows)
         words = prepared.scored.confidence(pooled)
-    found = _Found(prepared, likeness, words, min_confidence or 0.0, corpus.dates[rows] if sort == "date" else None)
+    dates = corpus.dates[rows] if sort == "date" else None
+    stacked = places_of(corpus.rows_of(stacks.ids), rows)
+    found = _Found(prepared, likeness, words, min_confidence or 0.0, dates, stacks, stacked)
     wanted = slice(offset, offset + top if top else None)
     found.settle(wanted)
     order = found.order()
     page = order[wanted]
     scores, confidence = found.scored()
-    hits = searcher.hits(prepared, likeness.ids[page], scores[page], confidence[page], offset, copies)
+    hits = searcher.hits(prepared, likeness.ids[page], scores[page], confidence[page], offset, stacks)
     took = (time.perf_counter() - started) * 1000
     return Results(prepared.query, searcher.term_infos(prepared), hits, len(order), True, took, like=True)
 
@@ -92,6 +95,8 @@ class _Found:
     words: Array | None  # the confidence of the words
     cut: float
     dates: NDArray[np.float64] | None  # where the newest come first
+    stacks: Stacks
+    stacked: Places  # of photos in stacks
 
     def scored(self) -> tuple[Array, Array]:
         """Scores and confidence, as far from the exact ones as the cosines are at most."""
@@ -103,7 +108,7 @@ class _Found:
         """The photos that reach the cut-off, in order."""
         ids, marks = self.likeness.ids, self.prepared.marks
         scores, confidence = self.scored()
-        kept = np.flatnonzero(marks.passing(ids, confidence, self.cut))
+        kept = np.flatnonzero(marks.passing(ids, confidence, self.cut) & self._first_of_stacks(scores))
         if self.dates is not None:
             return kept[np.lexsort((ids[kept], -self.dates[kept]))]
         return kept[np.lexsort((ids[kept], -scores[kept], marks.ranks(ids[kept])))]
@@ -116,15 +121,24 @@ class _Found:
         if self.dates is None:
             marked = np.flatnonzero(self.prepared.marks.ranks(self.likeness.ids))
             self.likeness.settle(marked)
-            self.likeness.settle(_may_be_best(scores, wanted.stop + len(marked) if wanted.stop else len(scores)))
+            listed = scores[self._first_of_stacks(scores)]
+            self.likeness.settle(
+                _may_be_best(scores, listed, wanted.stop + len(marked) if wanted.stop else len(scores))
+            )
         self.likeness.settle(self.order()[wanted])
 
+    def _first_of_stacks(self, scores: Array) -> NDArray[np.bool_]:
+        """Which photos (N,) are listed: of each stack the best."""
+        listed = np.ones(len(scores), np.bool_)
+        listed[self.stacked[self.stacks.behind(self.likeness.ids[self.stacked], scores[self.stacked])]] = False
+        return listed
 
-def _may_be_best(near: Array, count: int) -> Places:
-    """The places of values of which each may be wrong by `ROUNDED` that may be among the `count` largest."""
-    if count >= len(near):
+
+def _may_be_best(near: Array, listed: Array, count: int) -> Places:
+    """The places of values, each wrong by `ROUNDED` at most, that may be as large as the `count` largest `listed`."""
+    if count >= len(listed):
         return np.arange(len(near))
-    return np.flatnonzero(near >= np.partition(near, -count)[-count] - 2 * ROUNDED)
+    return np.flatnonzero(near >= np.partition(listed, -count)[-count] - 2 * ROUNDED)
 
 
 def similar_regions(searcher: Searcher, photo_id: int, row: int, col: int, top: int = 24) -> list[Similar]:

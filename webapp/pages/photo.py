@@ -63,7 +63,7 @@ def photo(photo_id: int) -> ResponseReturnValue:
         mark=mark,
         tags=searcher().tags_of(photo_id, api.TAGS),
         keywords=store.keywords_of([photo_id]).get(photo_id, []),
-        copies=[copy for copy in store.with_content(shown.content_hash) if copy.id != photo_id][:COPIES],
+        copies=list(store.photos(searcher().corpus().stacks.others(photo_id)[:COPIES]).values()),
         grid_size=searcher().bundle.grid,
         best=_best_cells(explanation) if explanation else [],
         picked=_box_of(cell) if cell else None,

@@ -8,13 +8,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import LibraryError
-from engine.library import indexes, region_index, segments
+from engine.library import indexes, looks, region_index, segments, thumbnails
+from engine.library.looks import Looks
 from engine.library.planes import Planes
 from engine.library.records import Batch
-from engine.library.segments import MAGIC, Segment
+from engine.library.segments import MAGIC, Segment, arrays_of
 from engine.library.store import Store
 from engine.library.vector_index import FaissIndex
 from tests.engine.library.conftest import photo
+from tests.scenes import scene
 
 
 def held(index):
@@ -188,7 +190,8 @@ def test_checking_finds_photos_and_codes_that_are_not_the_database_s(store, tmp_
     manifest.write_text(right)
     library = region_index.library_of(store)
     codes = np.zeros((2, 6, 4), np.int8)
-    parts = iter([(store.photo_ids(), Planes.of(codes))])
+    unseen = Looks.of(looks.read(store.folder, [b""] * 2))
+    parts = iter([arrays_of(store.photo_ids(), Planes.of(codes), unseen)])
     Segment.write(next(store.folder.glob("*.planes")), library, (6, 4), parts, 2)
     assert indexes.check(store) == ["The index of regions holds other codes than the database."]
 
@@ -200,3 +203,53 @@ def test_checking_finds_class_scores_that_disagree(store):
     wrong.add(store.photo_ids(), np.ones((1, 3)))
     wrong.save(store.folder, "classes", store.generation())
     assert indexes.check(store) == ["The index of class scores holds other scores than the database."]
+
+
+def write_seen(store, **pictures):
+    """Add photos by name, as they look; returns their ids by name."""
+    added = [photo(f"/{name}.jpg", seed=number + 1) for number, name in enumerate(pictures)]
+    for new, image in zip(added, pictures.values(), strict=True):
+        thumbnails.write(store.folder, new.content_hash, thumbnails.make(image))
+    store.apply(Batch(added=added))
+    return {name: store.photo_at(f"/{name}.jpg").id for name in pictures}
+
+
+def test_copies_are_found_as_photos_come_and_go(store):
+    one, other = scene(1), scene(2)
+    ids = write_seen(store, first=one, second=one.reduce(2), other=other, third=one.reduce(3))
+    assert indexes.refresh(store).copies.tolist() == [[ids["second"], ids["first"]], [ids["third"], ids["first"]]]
+    store.apply(Batch(removed=[ids["first"]]))
+    assert indexes.refresh(store).copies.tolist() == [[ids["third"], ids["second"]]]
+    changed = photo("/other.jpg", seed=9)
+    thumbnails.write(store.folder, changed.content_hash, thumbnails.make(one))
+    store.apply(Batch(updated={ids["other"]: changed}))
+    topped_up = indexes.refresh(store)
+    assert {frozenset(pair) for pair in topped_up.copies.tolist()} == {
+        frozenset((ids["second"], ids["third"])),
+        frozenset((ids["second"], ids["other"])),
+    }
+    store.apply(Batch(updated={ids["third"]: photo("/third.jpg", seed=10)}))
+    assert indexes.refresh(store).copies.tolist() == [[ids["other"], ids["second"]]]
+    assert indexes.check(store) == []
+
+
+def test_rebuilding_finds_the_same_copies(store):
+    write_seen(store, a=scene(1), b=scene(2), c=scene(1).reduce(2), d=scene(2).reduce(3), e=scene(3))
+    found = indexes.refresh(store).copies.tolist()
+    assert len(found) == 2
+    assert indexes.refresh(store, rebuild=True).copies.tolist() == found
+    region_index.discard(store.folder)
+    assert indexes.refresh(store).copies.tolist() == found
+
+
+def test_checking_finds_copies_that_look_otherwise(store):
+    ids = write_seen(store, a=scene(1), b=scene(2), c=scene(1).reduce(2))
+    indexes.refresh(store)
+    manifest = store.folder / "index.json"
+    manifest.write_text(manifest.read_text().replace(f"[[{ids['c']}, {ids['a']}]]", f"[[{ids['c']}, {ids['b']}]]"))
+    assert indexes.check(store) == ["The index of regions holds copies that are none."]
+
+
+def test_photos_without_a_thumbnail_are_copies_of_nothing(store):
+    add(store, 1, 2)
+    assert indexes.refresh(store).copies.tolist() == []
