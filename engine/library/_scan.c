@@ -13,6 +13,7 @@
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
+#include <float.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -23,6 +24,7 @@
 #define MOST_TERMS 16
 #define MOST_POOLED 64
 #define MOST_THREADS 16
+#define COLUMNS 64 /* of scores, side by side */
 #define PHOTOS_AT_ONCE 256 /* that a thread takes */
 #define LANES 16           /* numbers of four bytes in the widest vector */
 #define NONE INT32_MIN     /* the sum of no region */
@@ -571,7 +573,55 @@ static PyObject *scan(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* The means (T,) of the `k` largest of each column of scores (R, T). */
+CLONES static void largest_of_columns(const float *restrict scores, int regions, int terms, int k, float *restrict means)
+{
+    for (int start = 0; start < terms; start += COLUMNS) {
+        float best[MOST_POOLED][COLUMNS], next[COLUMNS];
+        int columns = terms - start < COLUMNS ? terms - start : COLUMNS;
+        for (int i = 0; i < k; i++)
+            for (int t = 0; t < COLUMNS; t++) best[i][t] = -FLT_MAX;
+        for (int t = 0; t < COLUMNS; t++) next[t] = 0;
+        for (int r = 0; r < regions; r++) {
+            memcpy(next, scores + (size_t)r * terms + start, sizeof(float) * columns);
+            for (int i = 0; i < k; i++) /* the larger one stays, the other goes on */
+                for (int t = 0; t < COLUMNS; t++) {
+                    float held = best[i][t], came = next[t];
+                    best[i][t] = held > came ? held : came;
+                    next[t] = held > came ? came : held;
+                }
+        }
+        for (int t = 0; t < columns; t++) {
+            float sum = 0;
+            for (int i = 0; i < k; i++) sum += best[i][t];
+            means[start + t] = sum / k;
+        }
+    }
+}
+
+/* means_of_largest(scores, means, regions, terms, top_k) */
+static PyObject *means_of_largest(PyObject *self, PyObject *args)
+{
+    Py_buffer scores, means;
+    int regions, terms, top_k;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*w*iii", &scores, &means, &regions, &terms, &top_k)) return NULL;
+    int ok = regions > 0 && terms > 0 && top_k > 0 && top_k <= MOST_POOLED && top_k <= regions;
+    if (!ok) PyErr_SetString(PyExc_ValueError, "no regions or terms, or more pooled regions than there are");
+    ok = ok && fits(&scores, (int64_t)regions * terms * 4, "scores") && fits(&means, (int64_t)terms * 4, "means");
+    if (ok) {
+        Py_BEGIN_ALLOW_THREADS
+        largest_of_columns(scores.buf, regions, terms, top_k, means.buf);
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&scores);
+    PyBuffer_Release(&means);
+    if (!ok) return NULL;
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
+    {"means_of_largest", means_of_largest, METH_VARARGS, "Pooled scores of one photo for many terms."},
     {"scan", scan, METH_VARARGS, "Pooled scores of photos; engine.library.scan says of what."},
     {NULL, NULL, 0, NULL},
 };

@@ -100,8 +100,12 @@ def exact_scores_of_codes(codes: Codes, queries: Array, top_k: int) -> Array:
     if len(queries) > MANY_TERMS or not _can_scan(regions, dims, top_k):
         k = min(top_k, regions)
         for photo, grid in enumerate(codes):
-            scores = queries @ grid.astype(np.float32).T
-            exact[photo] = np.partition(scores, regions - k, axis=1)[:, regions - k :].mean(axis=1)
+            scores = grid.astype(np.float32) @ queries.T
+            if _can_scan(regions, dims, top_k):
+                assert _extension is not None
+                _extension.means_of_largest(scores, exact[photo], regions, len(queries), k)
+            else:
+                exact[photo] = np.partition(scores, regions - k, axis=0)[regions - k :].mean(axis=0)
         return exact
     parts = (*[None] * 6, np.ascontiguousarray(codes))
     for terms in _in_parts(len(queries)):

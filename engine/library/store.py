@@ -175,6 +175,8 @@ class Store(Database):
 
     def known_content(self, content_hash: bytes) -> NewPhoto | None:
         """A photo with this content as it was written, so that a copy of it need not be looked at again."""
+        if not self._knows(content_hash):
+            return None
         with self.reading() as connection:
             row = connection.execute(_BY_CONTENT, {"content_hash": content_hash}).first()
             if row is None:
@@ -192,6 +194,16 @@ class Store(Database):
             np.frombuffer(row.class_scores, np.float16),
             row.warning,
         )
+
+    def _knows(self, content_hash: bytes) -> bool:
+        """Whether a photo has this content; asked for each photo that is indexed, so without SQLAlchemy's words."""
+        with self.guard():
+            connection = self._engine.raw_connection()
+            try:
+                query = "SELECT 1 FROM photos WHERE content_hash = ?"
+                return connection.cursor().execute(query, (content_hash,)).fetchone() is not None
+            finally:
+                connection.close()
 
     def keywords_of(self, ids: Sequence[int]) -> dict[int, list[str]]:
         """Keywords that people or other programs gave the photos, by photo id; photos without any are left out."""

@@ -140,6 +140,24 @@ def test_the_extension_refuses_photos_that_are_not_there():
             )
 
 
+@compiled
+@pytest.mark.parametrize("sizes", [(0, 3, 1), (4, 0, 1), (4, 3, 5), (4, 3, 65), (5, 3, 1), (4, 4, 1)])
+def test_the_extension_refuses_to_pool_what_is_not_there(sizes):
+    with pytest.raises(ValueError, match=r"regions|scores|means"):
+        scan._extension.means_of_largest(np.zeros((4, 3), np.float32), np.zeros(3, np.float32), *sizes)
+
+
+@pytest.mark.parametrize("regions", [3, 100])
+def test_many_terms_are_scored_as_few_are_with_and_without_the_extension(regions, monkeypatch):
+    random = np.random.default_rng(2)
+    codes = random.integers(-127, 128, (2, regions, 5)).astype(np.int8)
+    queries = random.normal(size=(200, 5)).astype(np.float32)
+    expected = by_definition(codes, queries, 6)
+    np.testing.assert_allclose(scan.exact_scores_of_codes(codes, queries, 6), expected, rtol=1e-4, atol=1e-3)
+    monkeypatch.setattr(scan, "_extension", None)
+    np.testing.assert_allclose(scan.exact_scores_of_codes(codes, queries, 6), expected, rtol=1e-4, atol=1e-3)
+
+
 def test_without_the_extension_scores_are_the_same(monkeypatch):
     random = np.random.default_rng(1)
     codes = random.integers(-127, 128, (600, 9, 5)).astype(np.int8)
