@@ -24,7 +24,10 @@
 #define MOST_TERMS 16
 #define MOST_POOLED 64
 #define MOST_THREADS 16
-#define COLUMNS 64 /* of scores, side by side */
+#define COLUMNS 64         /* of scores, side by side */
+#define MANY_TERMS 7       /* from which on it pays to score 16 at once */
+#define MOST_TOGETHER 256  /* regions, for so many terms, and */
+#define UNPACKED 32768     /* bytes of theirs */
 #define PHOTOS_AT_ONCE 256 /* that a thread takes */
 #define LANES 16           /* numbers of four bytes in the widest vector */
 #define NONE INT32_MIN     /* the sum of no region */
@@ -63,6 +66,7 @@ typedef struct {
 } Job;
 
 typedef struct {
+    _Alignas(64) float across[MOST_WIDTH * LANES]; /* (W, T): a lane for each term */
     float padded[MOST_TERMS * MOST_WIDTH], length[MOST_TERMS];
     int8_t bytes[MOST_TERMS * MOST_WIDTH]; /* for sketches, that share their units: rounded once for all photos */
     float unit[MOST_TERMS], common[MOST_TERMS];
@@ -438,6 +442,147 @@ static void near(const Job *job, int64_t photo, int64_t row, const Queries *quer
     }
 }
 
+#if X86
+/* Near scores of many terms at once, each in a lane of its own: what is of the photo is read once for all of them. */
+
+#define TOGETHER 12 /* regions at once; sums of fewer would wait for one another */
+
+/* The queries in units of a photo, four bytes to a lane; returns what all regions have in common, as `rounded` does. */
+VNNI static __m512 rounded_together(const Job *job, const float *across, int64_t photo, __m512 *units, __m512i *bytes,
+                                    __m512 *lost)
+{
+    _Alignas(64) float steps[MOST_WIDTH], middles[MOST_WIDTH], bases[MOST_WIDTH];
+    const __m512 half = _mm512_set1_ps(0.5f);
+    for (int d = 0; d < job->width; d += LANES) {
+        const __m128i *low = (const __m128i *)(job->low + photo * job->width + d);
+        const __m128i *step = (const __m128i *)(job->step + photo * job->width + d);
+        const __m128i *middle = (const __m128i *)(job->middle + photo * job->width + d);
+        __m512 s = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(step)));
+        __m512 l = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(low)));
+        _mm512_store_ps(steps + d, s);
+        _mm512_store_ps(bases + d, _mm512_add_ps(l, _mm512_fmsub_ps(s, half, half)));
+        _mm512_store_ps(middles + d, _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(middle))));
+    }
+    __m512 largest = _mm512_set1_ps(TINY), common = _mm512_setzero_ps(), rests = common, square = common;
+    for (int d = 0; d < 4 * job->groups; d++) {
+        __m512 q = _mm512_load_ps(across + d * LANES);
+        largest = _mm512_max_ps(largest, _mm512_abs_ps(_mm512_mul_ps(q, _mm512_set1_ps(steps[d]))));
+        common = _mm512_fmadd_ps(q, _mm512_set1_ps(bases[d]), common);
+    }
+    __m512 unit = _mm512_div_ps(largest, _mm512_set1_ps(127)), inverse = _mm512_div_ps(_mm512_set1_ps(1), unit);
+    for (int g = 0; g < job->groups; g++) {
+        __m512i four = _mm512_setzero_si512();
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++) {
+            int d = 4 * g + j;
+            __m512 q = _mm512_load_ps(across + d * LANES);
+            __m512 scaled = _mm512_mul_ps(_mm512_mul_ps(q, _mm512_set1_ps(steps[d])), inverse);
+            __m512i whole = _mm512_cvtps_epi32(scaled), byte = _mm512_and_si512(whole, _mm512_set1_epi32(255));
+            __m512 rest = _mm512_sub_ps(scaled, _mm512_cvtepi32_ps(whole));
+            rests = _mm512_fmadd_ps(rest, _mm512_set1_ps(middles[d]), rests);
+            square = _mm512_fmadd_ps(rest, rest, square);
+            four = _mm512_or_si512(four, _mm512_slli_epi32(byte, 8 * j));
+        }
+        bytes[g] = four;
+    }
+    *units = unit;
+    *lost = _mm512_mul_ps(unit, _mm512_sqrt_ps(square));
+    return _mm512_fmadd_ps(rests, unit, common);
+}
+
+/* A photo's groups (G, 4·R) with a byte for each number; rows are `stride` bytes apart. */
+VNNI static void unpacked(const uint8_t *coarse, int groups, int half, int stride, uint8_t *bytes)
+{
+    const __m512i low = _mm512_set1_epi8(15);
+    for (int g = 0; g < groups; g++, coarse += half, bytes += stride)
+        for (int high = 0; high < 2; high++)
+            for (int i = 0; i < half; i += 64) {
+                __mmask64 there = half - i >= 64 ? ~0ull : (1ull << (half - i)) - 1;
+                __m512i packed = _mm512_maskz_loadu_epi8(there, coarse + i);
+                if (!high) _mm_prefetch((const char *)coarse + AHEAD + i, _MM_HINT_T1);
+                if (high) packed = _mm512_srli_epi16(packed, 4);
+                _mm512_storeu_si512(bytes + high * half + i, _mm512_and_si512(packed, low));
+            }
+}
+
+/* The mean of the `k` largest of `n` sums, in each lane; they have at most 20 bits, which floats hold. */
+VNNI static inline __attribute__((always_inline)) __m512 mean_of_largest_in_lanes(const float *sums, int n, int k)
+{
+    __m512 best[8], sum = _mm512_setzero_ps();
+#pragma GCC unroll 8
+    for (int i = 0; i < k; i++) best[i] = _mm512_set1_ps(-INFINITY);
+    for (int r = 0; r < n; r++) {
+        __m512 s = _mm512_load_ps(sums + r * LANES);
+#pragma GCC unroll 8
+        for (int i = 0; i < k; i++) {
+            __m512 larger = _mm512_max_ps(best[i], s);
+            s = _mm512_min_ps(best[i], s);
+            best[i] = larger;
+        }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < k; i++) sum = _mm512_add_ps(sum, best[i]);
+    return _mm512_div_ps(sum, _mm512_set1_ps(k));
+}
+
+VNNI static __m512 pooled_together(const float *sums, int n, int k)
+{
+    switch (k) { /* each is compiled for itself, with all of `best` in registers */
+    case 1: return mean_of_largest_in_lanes(sums, n, 1);
+    case 2: return mean_of_largest_in_lanes(sums, n, 2);
+    case 3: return mean_of_largest_in_lanes(sums, n, 3);
+    case 4: return mean_of_largest_in_lanes(sums, n, 4);
+    case 5: return mean_of_largest_in_lanes(sums, n, 5);
+    case 6: return mean_of_largest_in_lanes(sums, n, 6);
+    case 7: return mean_of_largest_in_lanes(sums, n, 7);
+    default: return mean_of_largest_in_lanes(sums, n, 8);
+    }
+}
+
+static int can_near_together(const Job *job)
+{
+    int bytes = job->groups * 2 * job->half;
+    return job->vnni && job->terms >= MANY_TERMS && job->top_k <= 8 && job->regions <= MOST_TOGETHER &&
+           bytes <= UNPACKED;
+}
+
+VNNI static void near_together(const Job *job, int64_t photo, int64_t row, const Queries *queries)
+{
+    _Alignas(64) float sums[(MOST_TOGETHER + TOGETHER) * LANES];
+    _Alignas(64) uint8_t bytes[UNPACKED + 128];
+    __m512i of_queries[MOST_WIDTH / 4];
+    __m512 unit, lost;
+    __m512 common = rounded_together(job, queries->across, photo, &unit, of_queries, &lost);
+    int stride = 2 * job->half;
+    unpacked(job->coarse + (size_t)photo * job->groups * job->half, job->groups, job->half, stride, bytes);
+    for (int r = 0; r < job->regions; r += TOGETHER) {
+        __m512i part[TOGETHER];
+#pragma GCC unroll 12
+        for (int i = 0; i < TOGETHER; i++) part[i] = _mm512_setzero_si512();
+        const uint8_t *at = bytes + 4 * r;
+        for (int g = 0; g < job->groups; g++, at += stride) {
+#pragma GCC unroll 12
+            for (int i = 0; i < TOGETHER; i++) {
+                int32_t four;
+                memcpy(&four, at + 4 * i, 4);
+                /* with the intrinsic, GCC 12 moves each sum twice */
+                __asm__("vpdpbusd %2, %1, %0" : "+v"(part[i]) : "v"(_mm512_set1_epi32(four)), "v"(of_queries[g]));
+            }
+        }
+#pragma GCC unroll 12
+        for (int i = 0; i < TOGETHER; i++) _mm512_store_ps(sums + (r + i) * LANES, _mm512_cvtepi32_ps(part[i]));
+    }
+    const float *bounds = job->bounds + 2 * job->sizes * photo;
+    __m512 error = _mm512_loadu_ps(queries->slack);
+    error = _mm512_fmadd_ps(_mm512_loadu_ps(queries->length), _mm512_set1_ps(bounds[job->size]), error);
+    error = _mm512_fmadd_ps(lost, _mm512_set1_ps(bounds[job->sizes + job->size]), error);
+    __m512 score = _mm512_fmadd_ps(unit, pooled_together(sums, job->regions, job->top_k), common);
+    __mmask16 there = (__mmask16)((1u << job->terms) - 1);
+    _mm512_mask_storeu_ps(job->scores + row * job->terms, there, score);
+    _mm512_mask_storeu_ps(job->errors + row * job->terms, there, error);
+}
+#endif
+
 static void prepare(const Job *job, Queries *queries)
 {
     int8_t low[MOST_WIDTH];
@@ -445,12 +590,13 @@ static void prepare(const Job *job, Queries *queries)
     memset(low, SKETCH_LOW, sizeof low);
     memset(step, SKETCH_STEP, sizeof step);
     memset(middle, 8, sizeof middle);
+    memset(queries, 0, sizeof *queries);
     for (int t = 0; t < job->terms; t++) {
         float *padded = queries->padded + t * job->width, lost;
         double square = 0;
         for (int d = 0; d < job->width; d++) {
             float q = d < job->dims ? job->queries[(size_t)t * job->dims + d] : 0;
-            padded[d] = q;
+            padded[d] = queries->across[d * LANES + t] = q;
             square += (double)q * q;
         }
         queries->length[t] = (float)sqrt(square);
@@ -465,12 +611,21 @@ static void *work(void *argument)
     Job *job = argument;
     Queries queries;
     if (!job->codes) prepare(job, &queries);
+#if X86
+    int together = job->errors && !job->fine && can_near_together(job);
+#endif
     for (;;) {
         int64_t start = __atomic_fetch_add(&job->next, PHOTOS_AT_ONCE, __ATOMIC_RELAXED);
         if (start >= job->photos) return NULL;
         int64_t stop = start + PHOTOS_AT_ONCE < job->photos ? start + PHOTOS_AT_ONCE : job->photos;
         for (int64_t row = start; row < stop; row++) {
             int64_t photo = job->chosen ? job->chosen[row] : row;
+#if X86
+            if (together) {
+                near_together(job, photo, row, &queries);
+                continue;
+            }
+#endif
             if (job->errors)
                 near(job, photo, row, &queries);
             else if (!job->low && !job->codes)

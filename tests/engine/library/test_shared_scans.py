@@ -36,8 +36,9 @@ def queries(count, seed=1):
 
 
 def assert_same(found, expected):
+    """Up to what single precision rounds: many terms are scored in another order than few."""
     for mine, theirs in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5)
 
 
 @pytest.mark.parametrize("terms", [1, 2, scan.TERMS_AT_ONCE, 2 * scan.TERMS_AT_ONCE + 1])
