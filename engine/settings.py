@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     )
 
     # How it runs
-    threads: int = Field(default=8, ge=1, le=256, description="requests that are answered at once")
+    threads: int = Field(default=16, ge=1, le=256, description="requests that are answered at once")
     rate: int | None = Field(
         default=None,
         ge=0,

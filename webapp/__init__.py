@@ -5,7 +5,7 @@ from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
 from engine.settings import Settings, load_settings
-from webapp import auth, caching, compression, cors, csrf, errors, library, limits, logs, metrics, security
+from webapp import auth, caching, compression, cors, csrf, errors, library, limits, logs, metrics, security, turns
 from webapp.proxy import Proxied
 from webapp.schemas import ProblemOut
 
@@ -43,6 +43,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     auth.register(app, settings)
     csrf.register(app, settings.cors)
     limits.register(app, auth.costly_calls(settings))
+    turns.register(app)
     caching.register(app)
     for calls in (api.api, feedback.feedback, indexing.indexing, overview.overview):
         app.register_api(calls)

@@ -13,7 +13,9 @@ from engine.errors import LibraryNotFound, UnseenError
 from engine.options import library_option, model_option
 from engine.settings import Settings, load_settings
 
-M_ARENA_MAX, ARENAS = -8, 2  # malloc.h
+# Of malloc.h: options, and their values.
+M_ARENA_MAX, ARENAS = -8, 2
+M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, KEPT = -3, -1, 32 << 20
 
 
 @click.command()
@@ -66,9 +68,14 @@ def serve(
 
 
 def _share_memory_between_threads() -> None:
-    """Let threads use what others have freed: with an arena for each of them, glibc holds on to twice as much."""
+    """Let threads use what others have freed.
+
+    With an arena for each of them, glibc holds on to twice as much; and what a query needs for a moment it would give
+    back to the system, to be cleared for the next query.
+    """
     with suppress(OSError, TypeError, AttributeError):  # another C library than glibc
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
+        for option, value in ((M_ARENA_MAX, ARENAS), (M_MMAP_THRESHOLD, KEPT), (M_TRIM_THRESHOLD, KEPT)):
+            ctypes.CDLL(None).mallopt(option, value)
 
 
 def _check_that_there_is_a_token(settings: Settings) -> None:

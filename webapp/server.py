@@ -52,6 +52,18 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.receiving_since = time.time()
         return more
 
+    def writable(self) -> bool:
+        """Whether there is something to send, or to close.
+
+        Not what a thread is sending just now: waitress would ask for it again and again, and get nowhere.
+        """
+        if self.will_close or self.close_when_flushed:
+            return True
+        if not self.total_outbufs_len or not self.outbuf_lock.acquire(blocking=False):
+            return False
+        self.outbuf_lock.release()
+        return True
+
     def service(self) -> None:
         """Answer a request, in a thread."""
         if self.last:

@@ -44,7 +44,7 @@
 #define X86 0
 #endif
 #if X86 && defined(__GLIBC__) && !defined(__clang__) /* compiled for several processors, chosen when loaded */
-#define CLONES __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#define CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define CLONES
 #endif

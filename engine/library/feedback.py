@@ -1,11 +1,9 @@
 """What people said of hits: this photo is, or is not, what a query looks for."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Boolean, Row, String, delete, insert, literal, select
-from sqlalchemy.sql.selectable import Select
+from sqlalchemy import Boolean, Row, String, bindparam, delete, insert, literal, select
 
 from engine.library.database import Database
 from engine.library.schema import Moment, feedback, photos
@@ -52,15 +50,17 @@ class Feedback:
 
     def of(self, query: str) -> list[Mark]:
         """The marks of a query, the oldest first."""
-        return list(self._read(select(feedback).where(feedback.c.query == query).order_by(feedback.c.id)))
+        with self._database.reading() as connection:
+            return list(map(_mark, connection.execute(_OF_QUERY, {"query": query})))
 
     def all(self) -> list[Mark]:
         """All marks, the oldest first."""
-        return list(self._read(select(feedback).order_by(feedback.c.id)))
-
-    def _read(self, query: "Select[tuple[int, str, int, bool, datetime]]") -> Iterator[Mark]:
         with self._database.reading() as connection:
-            yield from map(_mark, connection.execute(query))
+            return list(map(_mark, connection.execute(_ALL)))
+
+
+_ALL = select(feedback).order_by(feedback.c.id)
+_OF_QUERY = _ALL.where(feedback.c.query == bindparam("query"))
 
 
 def _mark(row: "Row[tuple[int, str, int, bool, datetime]]") -> Mark:

@@ -42,6 +42,14 @@ class Bounds:
     east: float = 180.0
 
 
+_STATE = select(  # asked with every call of the API, so it is put together once
+    select(library.c.generation).scalar_subquery(),
+    select(func.max(roots.c.indexed_at)).scalar_subquery(),
+    select(func.count()).select_from(feedback).scalar_subquery(),
+    select(func.max(feedback.c.id)).scalar_subquery(),  # the id of a mark is never given again
+)
+
+
 class Overview:
     """Counts over a library."""
 
@@ -50,14 +58,8 @@ class Overview:
 
     def state(self) -> str:
         """Differs whenever anything that the library says does: photos, failures, roots, marks."""
-        parts = (
-            select(library.c.generation).scalar_subquery(),
-            select(func.max(roots.c.indexed_at)).scalar_subquery(),
-            select(func.count()).select_from(feedback).scalar_subquery(),
-            select(func.max(feedback.c.id)).scalar_subquery(),  # the id of a mark is never given again
-        )
         with self._database.reading() as connection:
-            return " ".join(map(str, connection.execute(select(*parts)).one()))
+            return " ".join(map(str, connection.execute(_STATE).one()))
 
     def folders(self) -> list[FolderCount]:
         """Folders that hold photos and those between them and the folder that was indexed, by path."""

@@ -63,8 +63,7 @@ class Store(Database):
         found: dict[int, Photo] = {}
         with self.reading() as connection:
             for chunk in _chunks(ids):
-                rows = connection.execute(select(photos).where(photos.c.id.in_(chunk)))
-                found.update((row.id, _photo(row)) for row in rows)
+                found.update((row.id, _photo(row)) for row in connection.execute(_BY_IDS, {"ids": chunk}))
         return found
 
     def page(
@@ -84,8 +83,7 @@ class Store(Database):
     def region_map(self, photo_id: int) -> RegionMap | None:
         """The region map of one photo, or None."""
         with self.reading() as connection:
-            query = select(region_maps).where(region_maps.c.photo_id == photo_id)
-            row = connection.execute(query).first()
+            row = connection.execute(_MAPS, {"ids": [photo_id]}).first()
         return None if row is None else RegionMap.from_bytes(Grid(row.rows, row.cols), row.codes)
 
     def region_maps(self, ids: Sequence[int]) -> RegionMaps:
@@ -93,9 +91,7 @@ class Store(Database):
         rows: list[Row[Any]] = []
         with self.reading() as connection:
             for chunk in _chunks(sorted({int(i) for i in ids})):
-                rows += connection.execute(
-                    select(*_CODES).where(region_maps.c.photo_id.in_(chunk)).order_by(region_maps.c.photo_id)
-                )
+                rows += connection.execute(_MAPS, {"ids": chunk})
         return RegionMaps.of(
             [(row.photo_id, RegionMap.from_bytes(Grid(row.rows, row.cols), row.codes)) for row in rows]
         )
@@ -353,9 +349,14 @@ def _photo(row: Row[Any]) -> Photo:
     )
 
 
-_CODES = (region_maps.c.photo_id, region_maps.c.rows, region_maps.c.cols, region_maps.c.codes)
-
-_BY_CONTENT = (  # asked for every photo that is indexed, so it is put together once
+# Asked so often that they are put together once.
+_BY_IDS = select(photos).where(photos.c.id.in_(bindparam("ids", expanding=True)))
+_MAPS = (
+    select(region_maps.c.photo_id, region_maps.c.rows, region_maps.c.cols, region_maps.c.codes)
+    .where(region_maps.c.photo_id.in_(bindparam("ids", expanding=True)))
+    .order_by(region_maps.c.photo_id)
+)
+_BY_CONTENT = (
     select(photos, region_maps)
     .join(region_maps, region_maps.c.photo_id == photos.c.id)
     .where(photos.c.content_hash == bindparam("content_hash"))

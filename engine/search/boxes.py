@@ -1,4 +1,7 @@
-"""Boxes around the best regions of many photos at once: those of engine.search.explain, without a loop over photos."""
+"""Boxes around the best regions of many photos at once: those of engine.search.explain, a grid being one number.
+
+Bit r of a number stands for region r, row by row, so that all regions are moved to a neighbour by one shift.
+"""
 
 import numpy as np
 
@@ -13,19 +16,24 @@ def boxes(scores: Array, grid: Grid, background: float) -> list[Box]:
     Boxes are x, y, width, height in fractions of the upright photo.
     """
     best = scores.max(axis=1, keepdims=True)
-    member = (scores >= (best + np.minimum(background, best)) / 2).reshape(-1, grid.rows, grid.cols)
-    reached = (np.arange(len(grid)) == scores.argmax(axis=1, keepdims=True)).reshape(member.shape)
-    size = 0
-    while (now := int(reached.sum())) != size:  # until no neighbour is a member that is not reached
-        size = now
-        grown = reached.copy()
-        grown[:, 1:] |= reached[:, :-1]
-        grown[:, :-1] |= reached[:, 1:]
-        grown[:, :, 1:] |= reached[:, :, :-1]
-        grown[:, :, :-1] |= reached[:, :, 1:]
-        reached = grown & member
-    rows, cols = reached.any(axis=2), reached.any(axis=1)
-    top, left = rows.argmax(axis=1), cols.argmax(axis=1)
-    bottom, right = grid.rows - rows[:, ::-1].argmax(axis=1), grid.cols - cols[:, ::-1].argmax(axis=1)
-    sides = (left / grid.cols, top / grid.rows, (right - left) / grid.cols, (bottom - top) / grid.rows)
-    return [(x, y, w, h) for x, y, w, h in np.stack(sides, axis=1).tolist()]
+    packed = np.packbits(scores >= (best + np.minimum(background, best)) / 2, axis=1, bitorder="little")
+    column = sum(1 << row * grid.cols for row in range(grid.rows))
+    members = [int.from_bytes(row.tobytes(), "little") for row in packed]
+    best_regions = scores.argmax(axis=1).tolist()
+    return [_box(member, 1 << at, grid, column) for member, at in zip(members, best_regions, strict=True)]
+
+
+def _box(member: int, reached: int, grid: Grid, first: int) -> Box:
+    """The box around the regions of `member` that hang together with the one that is `reached`.
+
+    `first` is the first column of regions.
+    """
+    rows, cols, last, size = grid.rows, grid.cols, first << (grid.cols - 1), 0
+    while reached != size:  # until no neighbour is a member that is not reached
+        size = reached
+        sideways = (reached & ~last) << 1 | (reached & ~first) >> 1
+        reached = (reached | sideways | reached << cols | reached >> cols) & member
+    top, bottom = ((reached & -reached).bit_length() - 1) // cols, (reached.bit_length() - 1) // cols
+    across = [col for col in range(cols) if reached & first << col]
+    left, right = across[0], across[-1]
+    return left / cols, top / rows, (right - left + 1) / cols, (bottom - top + 1) / rows

@@ -209,6 +209,8 @@ class Ranking:
         if not error.any():
             score = self.scored.combine(near)
             return _Bounds(score, score, score)
+        if self.scored.plain:  # nothing is combined, so nothing is rounded
+            return _Bounds(near[:, 0], near[:, 0] - error[:, 0], near[:, 0] + error[:, 0])
         combine, toward = self.scored.combine, np.sign(self.scored.weights).astype(np.float32) * error
         near_score, lowest, highest = combine(near), combine(near - toward), combine(near + toward)
         return _Bounds(near_score, _lower(lowest), -_lower(-highest))

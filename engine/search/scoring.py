@@ -26,12 +26,13 @@ class ScoredQuery:
     curves: Curves
 
     @property
-    def _plain(self) -> bool:
+    def plain(self) -> bool:
+        """Whether the score is that of a single term."""
         return len(self.weights) == 1 and self.weights[0] > 0
 
     def combine(self, term_scores: Array) -> Array:
         """Pooled scores of terms (…, T) → score of the query (…)."""
-        if self._plain:
+        if self.plain:
             return term_scores[..., 0]
         logit = self.curves.logit(term_scores)
         weights = self.weights * len(self.weights) / np.abs(self.weights).sum()
@@ -41,7 +42,7 @@ class ScoredQuery:
 
     def confidence(self, term_scores: Array) -> Array:
         """Pooled scores of terms (…, T) → confidence (…): that of the term, or of all terms at once."""
-        if self._plain:
+        if self.plain:
             return self.curves.confidence(term_scores)[..., 0]
         return np.exp(self.combine(term_scores))
 
@@ -50,6 +51,6 @@ class ScoredQuery:
         if confidence <= 0:
             return -np.inf
         sure = min(confidence, 1 - 2.0**-25)  # nearer to 1 than that is 1 in single precision
-        if not self._plain:
+        if not self.plain:
             return float(np.log(sure))
         return float((np.log(sure / (1 - sure)) - self.curves.offset[0]) / self.curves.slope[0])

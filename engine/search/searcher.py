@@ -149,7 +149,7 @@ class Searcher:
     @cached_property
     def _aim(self) -> Callable[[bytes], tuple[Array, Curves, Array, Array]]:
         """As `_aim_at`, remembered."""
-        return lru_cache(256)(self._aim_at)
+        return lru_cache(4096)(self._aim_at)
 
     @property
     def calibration(self) -> Calibration:

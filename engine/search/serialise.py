@@ -27,17 +27,18 @@ class Urls:
 
     def photo(self, photo_id: int, part: str = "", **arguments: object) -> str:
         """The address of a photo, or of a `part` of it."""
-        path = f"{self.prefix}/images/{photo_id}" + (f"/{part}" if part else "")
-        return f"{path}?{urlencode(arguments)}" if arguments else path
+        asked = f"?{urlencode(arguments)}" if arguments else ""
+        return f"{self.prefix}/images/{photo_id}" + (f"/{part}" if part else "") + asked
 
     def thumbnail(self, photo: Photo) -> str:
         """The address of a photo's thumbnail; the content is part of it, so that a browser may keep it for good."""
-        return self.photo(photo.id, "thumbnail", v=version(photo))
+        return f"{self.photo(photo.id, 'thumbnail')}?v={version(photo)}"
 
 
 def results_to_json(results: Results, urls: Urls | None = None, next_page: str | None = None) -> Json:
     """The object of `GET /search`."""
     urls = urls or Urls()
+    asked = urlencode({"q": results.query.text}) if any(term.weight > 0 for term in results.query.terms) else None
     return {
         "query": {
             "text": results.query.text,
@@ -47,7 +48,7 @@ def results_to_json(results: Results, urls: Urls | None = None, next_page: str |
         "took_ms": round(results.took_ms, 2),
         "exact": results.exact,
         "total": results.total,
-        "items": [_hit(hit, results, urls) for hit in results.hits],
+        "items": [_hit(hit, asked, urls) for hit in results.hits],
         "next": next_page,
     }
 
@@ -135,8 +136,7 @@ def _term(info: TermInfo) -> Json:
     }
 
 
-def _hit(hit: Hit, results: Results, urls: Urls) -> Json:
-    query, wanted = results.query.text, any(term.weight > 0 for term in results.query.terms)
+def _hit(hit: Hit, asked: str | None, urls: Urls) -> Json:
     return {
         "rank": hit.rank,
         "id": hit.photo.id,
@@ -145,7 +145,7 @@ def _hit(hit: Hit, results: Results, urls: Urls) -> Json:
         "confidence": hit.confidence,
         "box": list(hit.box),
         "thumbnail_url": urls.thumbnail(hit.photo),
-        "heatmap_url": urls.photo(hit.photo.id, "heatmap", q=query) if wanted else None,
+        "heatmap_url": f"{urls.photo(hit.photo.id, 'heatmap')}?{asked}" if asked else None,
         "taken_at": rfc3339(hit.photo.taken_at),
         "duplicates": list(hit.duplicates),
         "feedback": None if hit.mark is None else {"id": hit.mark.id, "relevant": hit.mark.relevant},
