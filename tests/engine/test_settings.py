@@ -16,7 +16,7 @@ def test_the_command_line_comes_before_the_environment_before_the_file_before_wh
     monkeypatch.setenv("UNSEEN_HOST", "environment")
     monkeypatch.setenv("UNSEEN_MODEL", "environment")
     settings = load_settings(model="command line")
-    assert (settings.port, settings.host, settings.model, settings.threads) == (1, "environment", "command line", 8)
+    assert (settings.port, settings.host, settings.model, settings.threads) == (1, "environment", "command line", 16)
     assert settings.model_fields_set >= {"port", "host", "model"}
 
 
