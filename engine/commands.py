@@ -48,6 +48,8 @@ def search(
 ) -> None:
     """Find photos by words, by an image, or by both; prints score and path, best first.
 
+    Where few photos are sure, guesses join them; these lines end with the word guess.
+
     \b
     Examples: unseen search giraffe
               unseen search '"traffic light" -car after:2023' --top 5
@@ -75,10 +77,10 @@ def search(
 
         _print_json(results_to_json(results))
         return
-    if min_confidence is None and results.hits and results.hits[0].confidence < searcher.bundle.spec.min_confidence:
+    if results.hits and all(hit.guess for hit in results.hits):
         click.echo("Nothing was found for sure. These are guesses.", err=True)
     for hit in results.hits:
-        _print_bytes(f"{hit.score:.4f}\t".encode() + os.fsencode(hit.photo.path))
+        _print_bytes(f"{hit.score:.4f}\t".encode() + os.fsencode(hit.photo.path) + b"\tguess" * hit.guess)
     for info in results.terms:
         if info.did_you_mean:
             click.echo(f"“{info.term}” is rare. Did you mean {', '.join(info.did_you_mean)}?", err=True)

@@ -47,6 +47,7 @@ class HitOut(BaseModel):
     path: str
     score: float = Field(description="the model's own score, of several terms a soft “and”; likeness to an image")
     confidence: float = Field(description="0…1, comparable between queries")
+    guess: bool = Field(description="whether it is less sure than the model's own cut-off")
     box: Box = Field(description="x, y, width, height of the best region, in fractions of the upright photo")
     thumbnail_url: str
     heatmap_url: str | None = Field(description="null where no word was asked for")

@@ -63,6 +63,7 @@ class Hit:
     score: float
     confidence: float
     box: Box
+    guess: bool = False  # whether it is less sure than the model's own cut-off, and nobody said that it is right
     mark: Mark | None = None  # what was said of it
     duplicates: tuple[int, ...] = ()  # ids of its copies, which are not listed themselves
 
@@ -202,8 +203,8 @@ class Searcher:
         started = time.perf_counter()
         prepared = self.prepare(text)
         filters = both(prepared.query.filters, filters)
-        default = self.bundle.spec.min_confidence if top else 0.0
-        cuts = (default, GUESS * default) if min_confidence is None else (min_confidence,)
+        default = self.bundle.spec.min_confidence
+        cuts = ((default, GUESS * default) if top else (0.0,)) if min_confidence is None else (min_confidence,)
         after = Cursor.decode(cursor, sort) if cursor else None
         for attempt in range(TRIES):
             corpus = self.corpus()
@@ -225,7 +226,7 @@ class Searcher:
             if self.store.generation() == corpus.generation:
                 self._distrusted = corpus.stamp
         confidence = prepared.scored.confidence(page.ranked.term_scores)
-        hits = self.hits(prepared, page.ranked.ids, page.ranked.scores, confidence, page.first, stacks, maps)
+        hits = self.hits(prepared, page.ranked.ids, page.ranked.scores, confidence, page.first, stacks, maps, default)
         infos = self.term_infos(prepared)
         took = (time.perf_counter() - started) * 1000
         return Results(prepared.query, infos, hits, page.total, page.ranked.proven, took, next=page.next)
@@ -279,11 +280,14 @@ class Searcher:
         first: int,
         stacks: Stacks,
         maps: RegionMaps | None = None,
+        sure_from: float = 0.0,
     ) -> list[Hit]:
         """Hits for photos in this order, of which `first` came before; those that are gone are left out.
 
         What else is in their `stacks` is folded into them; `maps` are their region maps, where they have been read.
+        Below the confidence `sure_from` they are guesses, unless they were said to be relevant.
         """
+        marks = prepared.marks.by_photo
         photos = self.store.photos(ids.tolist())
         maps = maps or self.store.region_maps(ids.tolist())
         places = self._boxes(prepared, maps)
@@ -294,7 +298,8 @@ class Searcher:
                 float(score),
                 float(sure),
                 places[photo_id],
-                prepared.marks.by_photo.get(photo_id),
+                bool(sure < sure_from) and not (photo_id in marks and marks[photo_id].relevant),
+                marks.get(photo_id),
                 tuple(stacks.others(photo_id)),
             )
             for i, (photo_id, score, sure) in enumerate(zip(ids.tolist(), scores, confidence, strict=True))

@@ -143,6 +143,7 @@ def _hit(hit: Hit, asked: str | None, urls: Urls) -> Json:
         "path": readable(hit.photo.path),
         "score": hit.score,
         "confidence": hit.confidence,
+        "guess": hit.guess,
         "box": list(hit.box),
         "thumbnail_url": urls.thumbnail(hit.photo),
         "heatmap_url": f"{urls.photo(hit.photo.id, 'heatmap')}?{asked}" if asked else None,

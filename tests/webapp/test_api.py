@@ -78,6 +78,7 @@ def test_the_best_hit_has_the_shape_of_the_contract(client, ids):
         "path",
         "score",
         "confidence",
+        "guess",
         "box",
         "thumbnail_url",
         "heatmap_url",

@@ -5,7 +5,9 @@ import io
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -313,3 +315,31 @@ def test_importing_the_page_does_not_import_torch():
     code = f"import sys, webapp, webapp.api, webapp.pages, webapp.commands; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=STATIC.parents[1])
     assert done.stdout == "set()\n", done.stderr
+
+
+def test_guesses_are_called_so_one_by_one_and_come_after_a_heading(client, app, monkeypatch):
+    found = app.extensions["unseen"].searcher()
+    sure = [hit["confidence"] for hit in client.get("/api/v1/search?q=red&min_confidence=0").json["items"]]
+    cut = next((a + b) / 2 for a, b in pairwise(sure) if a > b)
+    guesses = sum(one < cut for one in sure)
+    monkeypatch.setattr(found.bundle, "spec", replace(found.bundle.spec, min_confidence=cut))
+    page = client.get("/?q=red&min_confidence=0").text
+    assert page.count("Less sure: guesses") == 1
+    assert page.count(">guess ") == guesses > 0
+    assert page.index("Less sure: guesses") < page.index(">guess ")
+    rows = client.get("/photos.json?q=red&min_confidence=0").json
+    assert [row["guess"] for row in rows] == [row["confidence"] < cut for row in rows]
+    table = client.get("/photos.csv?q=red&min_confidence=0").text.splitlines()
+    assert [line.split(",")[3] for line in table] == ["guess", *(str(row["guess"]) for row in rows)]
+    page = client.get("/?q=blue").text
+    assert "Nothing was found for sure" not in page
+
+
+def test_a_downloaded_list_holds_the_guesses_that_the_page_shows(client, app, monkeypatch):
+    found = app.extensions["unseen"].searcher()
+    best = client.get("/api/v1/search?q=red&min_confidence=0").json["items"][0]["confidence"]
+    monkeypatch.setattr(found.bundle, "spec", replace(found.bundle.spec, min_confidence=best * 0.999))
+    monkeypatch.setattr("engine.search.searcher.SURE", 1.0)
+    shown = client.get("/api/v1/search?q=red").json["items"]
+    assert {hit["guess"] for hit in shown} == {True, False}
+    assert [row["path"] for row in client.get("/photos.json?q=red").json] == [hit["path"] for hit in shown]

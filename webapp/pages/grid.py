@@ -20,13 +20,13 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Month:
-    """The heading over the photos of a month."""
+class Heading:
+    """What is written over the photos that follow."""
 
     name: str
 
 
-Item = Shown | Month
+Item = Shown | Heading
 
 
 def found(hits: Iterable[Hit]) -> list[Shown]:
@@ -41,6 +41,17 @@ def by_month(shown: Sequence[Shown]) -> Iterator[Item]:
         taken = one.photo.taken_at
         name = texts.month(f"{taken:%Y-%m}" if taken else None)
         if name != last:
-            yield Month(name)
+            yield Heading(name)
             last = name
+        yield one
+
+
+def guesses_apart(shown: Sequence[Shown]) -> Iterator[Item]:
+    """Photos in order of relevance, with a heading over the guesses where others come before them."""
+    sure = False
+    for one in shown:
+        guess = one.hit is not None and one.hit.guess
+        if guess and sure:
+            yield Heading(texts.text("less_sure_from_here"))
+        sure = not guess
         yield one

@@ -16,7 +16,7 @@ from webapp.answers import urls
 from webapp.arguments import SearchArguments
 from webapp.indexing import jobs
 from webapp.pages.filters import NAMES
-from webapp.pages.grid import Month, Shown
+from webapp.pages.grid import Heading, Shown
 
 KEPT = ("q", "sort", "min_confidence", *NAMES)
 
@@ -44,7 +44,7 @@ def _functions() -> dict[str, Any]:
         "kept": kept,
         "filter_names": NAMES,
         "instead": instead,
-        "is_month": lambda item: isinstance(item, Month),
+        "is_heading": lambda item: isinstance(item, Heading),
         "indexing": jobs().running() is not None,
     }
 

@@ -59,6 +59,7 @@ def photo(photo_id: int) -> ResponseReturnValue:
         error=error,
         corrections=helpers.corrections(place.q, error),
         explanation=explanation,
+        guess=explanation is not None and explanation.confidence < searcher().bundle.spec.min_confidence,
         heatmap=explanation_to_json(explanation) if explanation else None,
         mark=mark,
         tags=searcher().tags_of(photo_id, api.TAGS),

@@ -17,11 +17,11 @@ from webapp.arguments import ImageArguments, SearchArguments
 from webapp.errors import status_of
 from webapp.library import current, searcher
 from webapp.pages import filters, helpers
-from webapp.pages.grid import PAGE, Item, Shown, by_month, found
+from webapp.pages.grid import PAGE, Item, Shown, by_month, found, guesses_apart
 from webapp.pages.library import welcome
 
 TRY = 12  # tags
-COLUMNS = ("rank", "path", "confidence", "score", "taken_at", "width", "height")
+COLUMNS = ("rank", "path", "confidence", "guess", "score", "taken_at", "width", "height")
 
 
 def home() -> ResponseReturnValue:
@@ -42,7 +42,7 @@ def home() -> ResponseReturnValue:
     except UnseenError as error:
         return _failed(arguments, error)
     shown = found(results.hits)
-    items = by_month(shown) if arguments.sort == "date" else shown
+    items = by_month(shown) if arguments.sort == "date" else guesses_apart(shown)
     return _page(arguments, results=results, items=items, count=len(shown), total=results.total)
 
 
@@ -69,10 +69,11 @@ def download(kind: str) -> ResponseReturnValue:
         photos = searcher().store.page(filters=wanted, newest_first=True, limit=-1)
         shown = [Shown(photo, at) for at, photo in enumerate(photos, start=1)]
     else:
-        default = searcher().bundle.spec.min_confidence
-        cuts = [default, GUESS * default] if arguments.min_confidence is None else [arguments.min_confidence]
-        pages = (search(arguments.model_copy(update={"min_confidence": cut}), 0, 0).hits for cut in cuts)
-        shown = found(next((hits for hits in pages if hits), []))
+        cut = arguments.min_confidence
+        if cut is None:  # as the page does, but with all copies
+            guesses = any(hit.guess for hit in search(arguments, PAGE, 0).hits)
+            cut = searcher().bundle.spec.min_confidence * (GUESS if guesses else 1)
+        shown = found(search(arguments.model_copy(update={"min_confidence": cut}), 0, 0).hits)
     rows = [_row(one) for one in shown]
     content, mimetype = (_csv(rows), "text/csv") if kind == "csv" else (json.dumps(rows), "application/json")
     response = Response(content, mimetype=mimetype)
@@ -159,6 +160,7 @@ def _row(shown: Shown) -> dict[str, object]:
         "rank": shown.at,
         "path": readable(photo.path),
         "confidence": round(hit.confidence, 4) if hit else None,
+        "guess": hit.guess if hit else None,
         "score": round(hit.score, 4) if hit else None,
         "taken_at": rfc3339(photo.taken_at),
         "width": photo.width,

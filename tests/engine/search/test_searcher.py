@@ -9,6 +9,7 @@ import pytest
 
 from engine.errors import EmptyQuery, QueryError, UnknownWord, WrongBundle
 from engine.library import indexes, scan
+from engine.library.feedback import Feedback
 from engine.library.records import Batch
 from engine.library.store import Store
 from engine.search import ranking
@@ -164,6 +165,18 @@ def test_guesses_join_the_few_that_reach_the_default_cut_off_unless_one_is_sure(
     assert sorted(found(reach + 1, confidence[0] * 1.01, sort="date"), reverse=True) == guessed
     assert found(reach + 1, confidence[0] * 0.99) == confidence[:reach]
     assert found(reach, confidence[0] * 1.01) == confidence[:reach]
+
+
+@pytest.mark.parametrize("sort", ["relevance", "date"])
+def test_a_hit_below_the_default_cut_off_is_a_guess_unless_it_was_said_to_be_right(filled, searcher, monkeypatch, sort):
+    hits = searcher.search("red", top=0).hits
+    cut = next((a.confidence + b.confidence) / 2 for a, b in pairwise(hits) if a.confidence > b.confidence)
+    monkeypatch.setattr(searcher.bundle, "spec", replace(searcher.bundle.spec, min_confidence=cut))
+    right = hits[-1].photo.id
+    Feedback(filled).mark("red", right, relevant=True)
+    found = searcher.search("red", min_confidence=0.0, top=300, sort=sort, fold=False).hits
+    assert {hit.guess for hit in found} == {True, False}
+    assert all(hit.guess == (hit.confidence < cut and hit.photo.id != right) for hit in found)
 
 
 def test_by_date_means_newest_first_and_dateless_last(searcher):
