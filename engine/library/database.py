@@ -214,10 +214,11 @@ def _engine(connect: Any, *, writable: bool) -> Engine:
     def prepare(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # SQLAlchemy begins transactions itself, below
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA mmap_size = 268435456")
         if writable:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
+        else:  # what a writer has mapped would count as its memory, and grow with the library
+            connection.execute("PRAGMA mmap_size = 268435456")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

@@ -1,8 +1,7 @@
 """Keeps what is derived from a library's database in step with it.
 
-The region index holds the codes of every region, to be scanned; the FAISS index `classes` holds one unit vector of
-class scores a photo under its id. Both can be deleted: a search then reads the database, and the
-next run makes them anew.
+The region index holds the codes of every region, to be scanned; the class index holds the class scores of every photo.
+Both can be deleted: a search then reads the database, and the next run makes them anew.
 """
 
 from pathlib import Path
@@ -11,13 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import LibraryError
-from engine.library import region_index
+from engine.library import class_index, region_index
 from engine.library.region_index import RegionIndex
 from engine.library.store import Store
-from engine.library.vector_index import FaissIndex, VectorIndex
 
-CLASSES = "classes"
-BATCH = 2000  # photos added at once
 SAMPLE = 100  # photos whose numbers are compared
 
 
@@ -31,7 +27,7 @@ def refresh(store: Store, *, rebuild: bool = False) -> RegionIndex | None:
         if not store.count():
             discard(store.folder)
             return None
-        _refresh_classes(store, rebuild=rebuild)
+        class_index.refresh(store, rebuild=rebuild)
         return region_index.refresh(store, rebuild=rebuild)
     except OSError as error:
         raise LibraryError(
@@ -42,13 +38,8 @@ def refresh(store: Store, *, rebuild: bool = False) -> RegionIndex | None:
 
 def discard(folder: Path) -> None:
     """Remove the indexes."""
-    FaissIndex.discard(folder, CLASSES)
+    class_index.discard(folder)
     region_index.discard(folder)
-
-
-def open_classes(folder: Path) -> tuple[VectorIndex, int] | None:
-    """The index of class scores on disk and the generation it covers, or None where there is none that can be read."""
-    return FaissIndex.load(folder, CLASSES)
 
 
 def check(store: Store) -> list[str]:
@@ -61,39 +52,15 @@ def check(store: Store) -> list[str]:
     sample = np.unique(present[np.linspace(0, len(present) - 1, SAMPLE).astype(int)]) if len(present) else present
     return [
         *(_check_regions(store, present, sample) if region_index.stamp(store.folder) else []),
-        *(_check_classes(store, present, sample) if FaissIndex.generations(store.folder, CLASSES) else []),
+        *(_check_classes(store, present, sample) if class_index.is_there(store.folder) else []),
     ]
 
 
 def behind(store: Store) -> int:
     """How many photos were written after the indexes on disk; all, where there is none yet."""
     regions = region_index.generation_on_disk(store.folder) or 0
-    classes = max(FaissIndex.generations(store.folder, CLASSES), default=0)
+    classes = class_index.generation_on_disk(store.folder, store.photo_ids())
     return len(store.changed_since(min(regions, classes)))
-
-
-def unit_rows(scores: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Rows (N, tags) at length 1, so that inner products are cosines."""
-    rows = scores.astype(np.float32)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)  # type: ignore[no-any-return]
-
-
-def _refresh_classes(store: Store, *, rebuild: bool) -> None:
-    generation = store.generation()
-    old = None if rebuild else FaissIndex.load(store.folder, CLASSES)
-    if old is not None and old[1] == generation:
-        return
-    changed = store.changed_since(old[1] if old else 0)
-    present = store.photo_ids()
-    _, scores = store.class_scores([int(present[0])])
-    index = old[0] if old and old[0].dim == scores.shape[1] else FaissIndex(scores.shape[1], "float16")
-    held = index.keys()
-    index.remove(held[np.isin(held, present, invert=True) | np.isin(held, changed)])
-    missing = np.setdiff1d(present, index.keys())
-    for start in range(0, len(missing), BATCH):
-        found, scores = store.class_scores(missing[start : start + BATCH].tolist())
-        index.add(found, unit_rows(scores))
-    index.save(store.folder, CLASSES, generation)
 
 
 def _check_regions(store: Store, present: NDArray[np.int64], sample: NDArray[np.int64]) -> list[str]:
@@ -115,18 +82,18 @@ def _check_regions(store: Store, present: NDArray[np.int64], sample: NDArray[np.
 
 
 def _check_classes(store: Store, present: NDArray[np.int64], sample: NDArray[np.int64]) -> list[str]:
-    loaded = FaissIndex.load(store.folder, CLASSES)
-    if loaded is None:
+    held = class_index.load(store.folder)
+    if held is None or not held.whole:
         return ["The index of class scores cannot be read."]
-    held, generation = loaded
-    if generation > store.generation():
-        return [f"The index of class scores covers generation {generation}, the database is at {store.generation()}."]
-    changed = store.changed_since(generation)
+    covered, now = held.generation, store.generation()
+    if covered > now:
+        return [f"The index of class scores covers generation {covered}, the database is at {now}."]
+    changed = store.changed_since(covered)
     ids = np.setdiff1d(held.keys(), changed)
-    if not _hold(ids, np.setdiff1d(present, changed), generation == store.generation()):
+    if not _hold(ids, np.setdiff1d(present, changed), covered == now):
         return ["The index of class scores holds other photos than the database."]
     ids, scores = store.class_scores(np.setdiff1d(sample, changed).tolist())
-    if len(ids) and not np.allclose(held.vectors(ids), unit_rows(scores), atol=1e-3):
+    if len(ids) and not np.allclose(held.vectors(ids), class_index.unit_rows(scores), atol=1e-3):
         return ["The index of class scores holds other scores than the database."]
     return []
 

@@ -1,52 +1,21 @@
 """Vector indexes: which of many vectors have the largest inner product with a query. Nobody else imports faiss.
 
-An index file is derived from the database. Its name carries the generation that it covers
-(`classes-000000000012.faiss`), and it is written beside and renamed into place, so that a reader sees a whole file or
-none, and always knows what is missing from it.
+An index file is derived from the database. Its name carries the generation that it covers (`NAME-000000000012.faiss`),
+and it is written beside and renamed into place, so that a reader sees a whole file or none, and always knows what is
+missing from it.
 """
 
 import os
 import re
 import tempfile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 Ids = NDArray[np.int64]
-
-
-class VectorIndex(Protocol):
-    """What searching needs of an index."""
-
-    def __len__(self) -> int:
-        """Number of vectors."""
-        ...
-
-    def keys(self) -> Ids:
-        """Keys of all vectors."""
-        ...
-
-    def add(self, keys: Ids, vectors: NDArray[np.generic]) -> None:
-        """Add vectors (N, D) under their keys."""
-        ...
-
-    def remove(self, keys: Ids) -> None:
-        """Remove vectors; keys that are not there are no error."""
-        ...
-
-    def vectors(self, keys: Ids) -> Array:
-        """The vectors (N, D) under these keys as the index holds them; raises KeyError for one that is not there."""
-        ...
-
-    def search(self, queries: Array, count: int) -> tuple[Array, Ids]:
-        """The `count` largest inner products for queries (Q, D): scores and keys (Q, count), best first.
-
-        Where there are fewer vectors, the last keys are -1.
-        """
-        ...
 
 
 class FaissIndex:
@@ -154,6 +123,14 @@ class FaissIndex:
         for other in older:
             if other != generation:
                 _path(folder, name, other).unlink(missing_ok=True)
+
+    @classmethod
+    def advance(cls, folder: Path, name: str, generation: int) -> None:
+        """Stamp the newest index file called `name`, which nothing has changed for, with a later generation."""
+        newest, *older = cls.generations(folder, name)
+        _path(folder, name, newest).replace(_path(folder, name, generation))
+        for other in older:
+            _path(folder, name, other).unlink(missing_ok=True)
 
     @classmethod
     def discard(cls, folder: Path, name: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.library.indexes import unit_rows
+from engine.library.class_index import unit_rows
 from engine.library.region_map import Array
 from engine.library.store import Store
 from engine.search.searcher import Searcher
@@ -38,9 +38,9 @@ class Likeness:
         store, (image,) = searcher.store, unit_rows(class_scores[None])
         cosines, doubt = np.full((2, len(ids)), -1, np.float32)
         index = searcher.classes()
-        if index is not None and index[1] <= store.generation():
-            (found,), (keys,) = index[0].search(image[None], len(index[0]))
-            known = np.isin(keys, ids) & np.isin(keys, store.changed_since(index[1]), invert=True)
+        if index is not None and index.generation <= store.generation():
+            keys, found = index.cosines(image)
+            known = np.isin(keys, ids) & np.isin(keys, store.changed_since(index.generation), invert=True)
             order = np.argsort(ids)
             places = order[np.searchsorted(ids[order], keys[known])]
             cosines[places], doubt[places] = found[known], ROUNDED

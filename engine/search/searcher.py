@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import WrongBundle
+from engine.library import class_index
+from engine.library.class_index import ClassIndex
 from engine.library.corpus import Corpus, corpus_of
 from engine.library.feedback import Mark
-from engine.library.indexes import open_classes
 from engine.library.records import Photo
 from engine.library.region_map import Array, RegionMap, RegionMaps, pooled_scores, region_scores
 from engine.library.stacks import Stacks
 from engine.library.store import Store
-from engine.library.vector_index import VectorIndex
 from engine.model.bundle import Bundle
 from engine.search import paging
 from engine.search.boxes import boxes
@@ -130,7 +130,7 @@ class Searcher:
     _corpus: Corpus | None = field(default=None, init=False)
     _corpus_lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _distrusted: tuple[int, int] | None = field(default=None, init=False)  # stamp of an index that was found damaged
-    _classes: tuple[tuple[str, ...], tuple[VectorIndex, int] | None] = field(default=((), None), init=False)
+    _classes: tuple[tuple[str, ...], ClassIndex | None] = field(default=((), None), init=False)
 
     def __post_init__(self) -> None:
         info = self.store.info()
@@ -264,11 +264,11 @@ class Searcher:
         curves = self.calibration.curves(self.bundle.reference(queries))
         return queries, curves, queries @ mean, deviation.astype(np.float32)
 
-    def classes(self) -> tuple[VectorIndex, int] | None:
-        """The index of class scores on disk and its generation, read again when an index run has replaced it."""
+    def classes(self) -> ClassIndex | None:
+        """The index of class scores on disk, read again when an index run has replaced it."""
         names = tuple(sorted(path.name for path in self.store.folder.glob("*.faiss")))
         if names != self._classes[0]:
-            self._classes = names, open_classes(self.store.folder)
+            self._classes = names, class_index.load(self.store.folder)
         return self._classes[1]
 
     def hits(

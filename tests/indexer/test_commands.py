@@ -9,10 +9,10 @@ import sys
 import pytest
 from PIL import Image
 
+from engine.library import class_index
 from engine.library.lock import writer_lock
 from engine.library.records import Batch
 from engine.library.store import Store
-from engine.library.vector_index import FaissIndex
 from engine.model.encoder import RegionEncoder
 from indexer import samples
 from tests.conftest import paint
@@ -308,7 +308,7 @@ def test_db_check_and_rebuild(unseen, colours, library):
     assert status == 0 and out == ["The index of 3 photos is rebuilt."]
     _, out, _ = unseen("db", "check", "--json")
     assert json.loads(out[0]) == {"ok": True, "problems": [], "not_in_index": 0}
-    FaissIndex.discard(library.folder, "classes")
+    class_index.discard(library.folder)
     status, out, _ = unseen("db", "check")
     assert status == 0 and "lacks 3 of them" in out[1] and "unseen index adds them" in out[1]
 

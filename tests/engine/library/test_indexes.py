@@ -201,7 +201,7 @@ def test_checking_finds_class_scores_that_disagree(store):
     indexes.refresh(store)
     wrong = FaissIndex(3, "float16")
     wrong.add(store.photo_ids(), np.ones((1, 3)))
-    wrong.save(store.folder, "classes", store.generation())
+    wrong.save(store.folder, "classes-000000", store.generation())
     assert indexes.check(store) == ["The index of class scores holds other scores than the database."]
 
 

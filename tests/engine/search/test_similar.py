@@ -27,12 +27,12 @@ def gone(store, encoder):
 
 
 def damaged(store, encoder):
-    index, generation = FaissIndex.load(store.folder, indexes.CLASSES)
+    index, generation = FaissIndex.load(store.folder, "classes-000000")
     keys = index.keys()
     vectors = index.vectors(keys)
     index.remove(keys)
     index.add(keys, np.roll(vectors, 1, axis=0))
-    index.save(store.folder, indexes.CLASSES, generation)
+    index.save(store.folder, "classes-000000", generation)
 
 
 @pytest.fixture(params=[as_written, changed_since, gone, damaged], ids=lambda change: change.__name__)
