@@ -20,8 +20,8 @@ Places = NDArray[np.int64]
 Pairs = NDArray[np.int64]  # (C, 2): a copy, and what it is a copy of
 
 NONE = np.zeros((0, 2), np.int64)
-AT_ONCE = 2048  # photos that are settled together
-ROWS, COLUMNS = 128, 16_384  # of inner products of keys that are held at once
+AT_ONCE = 8192  # photos that are settled together
+ROWS, COLUMNS = 256, 4096  # of inner products of keys that are held at once
 COMPARED_AT_ONCE = 4096  # pairs
 SLANT = np.repeat(np.array([1, -1], np.float32), BLOCKS**2 // 2) / BLOCKS  # top less bottom, a unit vector
 APART = float(np.sqrt(2 - 2 * ALIKE)) + ROUNDED  # in any direction
@@ -44,14 +44,15 @@ class _Photos:
 
     def _candidates(self, some: Places, others: Places) -> Iterator[NDArray[np.int64]]:
         """Pairs (2, n) whose keys do not rule them out; `others` are sorted by slant."""
-        some, slants = some[np.argsort(self.slants[some])], self.slants[others]
+        some, slants, keys = some[np.argsort(self.slants[some])], self.slants[others], self.keys[others]
         for start in range(0, len(some), ROWS):
             rows = some[start : start + ROWS]
             begin, stop = np.searchsorted(slants, self.slants[rows[[0, -1]]] + np.array([-APART, APART])).tolist()
             for at in range(begin, stop, COLUMNS):
-                columns = others[at : min(at + COLUMNS, stop)]
-                found = np.nonzero(self.keys[rows] @ self.keys[columns].T >= ALIKE - ROUNDED)
-                pairs = np.stack([rows[found[0]], columns[found[1]]])
+                columns = slice(at, min(at + COLUMNS, stop))
+                likely = self.keys[rows] @ keys[columns].T >= ALIKE - ROUNDED
+                row, column = np.divmod(np.flatnonzero(likely), likely.shape[1])  # an eighth of the time of np.nonzero
+                pairs = np.stack([rows[row], others[columns][column]])
                 for part in range(0, pairs.shape[1], COMPARED_AT_ONCE):
                     yield pairs[:, part : part + COMPARED_AT_ONCE]
 
