@@ -95,6 +95,9 @@ class Corpus:
         for part, segment, places in self._parts(rows):
             if segment is None:
                 scores[part] = self._loose_scores(queries, top_k, places)
+            elif self._is_scanned_whole(segment, places):
+                found = segment.scans.sketch_scores(queries, top_k)
+                scores[part] = found if places is None else found[places]
             else:
                 scores[part] = scan.sketch_scores(segment.planes, queries, top_k, places)
         return scores
@@ -105,12 +108,12 @@ class Corpus:
         for part, segment, places in self._parts(rows):
             if segment is None:
                 scores[part] = self._loose_scores(queries, top_k, places)
-            elif fine or self.frugal or (places is not None and len(places) < MOST_OF_ALL * len(segment)):
-                scores[part], errors[part] = scan.near_scores(segment.planes, queries, top_k, places, fine=fine)
-            else:
-                chosen = slice(None) if places is None else places
+            elif not fine and self._is_scanned_whole(segment, places):
                 near, error = segment.scans.near_scores(queries, top_k)
+                chosen = slice(None) if places is None else places
                 scores[part], errors[part] = near[chosen], error[chosen]
+            else:
+                scores[part], errors[part] = scan.near_scores(segment.planes, queries, top_k, places, fine=fine)
         return scores, errors
 
     def exact_scores(self, queries: Array, top_k: int, rows: Rows) -> Array:
@@ -137,6 +140,10 @@ class Corpus:
                 codes = segment.planes.codes(slice(None) if places is None else places)
                 best[part] = region_cosines(codes, region, steps).max(axis=1)
         return best
+
+    def _is_scanned_whole(self, segment: Segment, places: Rows | None) -> bool:
+        """Whether all of a segment is scanned for these places, so that others may share it."""
+        return not self.frugal and (places is None or len(places) >= MOST_OF_ALL * len(segment))
 
     def _parts(self, rows: Rows, at_once: int = 0) -> Iterator[tuple[slice, Segment | None, Rows | None]]:
         """Parts of `rows`, the segment that holds them (None: they are loose), and their places in it (None: all)."""

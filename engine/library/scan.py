@@ -55,8 +55,10 @@ def near_scores(
     return near, errors
 
 
-def sketch_scores(planes: Planes, queries: Array, top_k: int, photos: Places | None = None) -> Array:
-    """What sketches tell of the pooled scores (n, Q) of photos; places as above."""
+def sketch_scores(
+    planes: Planes, queries: Array, top_k: int, photos: Places | None = None, *, threads: int | None = None
+) -> Array:
+    """What sketches tell of the pooled scores (n, Q) of photos; places and threads as above."""
     count = len(planes) if photos is None else len(photos)
     most, scores = cells(planes.regions), np.empty((count, len(queries)), np.float32)
     k = max(1, round(min(top_k, planes.regions) * most / planes.regions))  # of the cells, to cover as many regions
@@ -70,7 +72,7 @@ def sketch_scores(planes: Planes, queries: Array, top_k: int, photos: Places | N
     parts = (*[None] * 4, planes.sketch, None, None)
     for terms in _in_parts(len(queries)):
         found = np.empty((count, len(queries[terms])), np.float32)
-        _call(parts, photos, queries[terms], found, None, len(planes), most, k)
+        _call(parts, photos, queries[terms], found, None, len(planes), most, k, threads)
         scores[:, terms] = found
     return scores
 

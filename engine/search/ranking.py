@@ -218,7 +218,8 @@ class Ranking:
 
 def places_of(some: Rows, rows: Rows) -> NDArray[np.int64]:
     """Where among `rows` those of `some` are that are there; both ascend."""
-    return np.intersect1d(rows, some, assume_unique=True, return_indices=True)[1]
+    places = np.minimum(np.searchsorted(rows, some), max(len(rows) - 1, 0))
+    return np.asarray(places[rows[places] == some] if len(rows) else places[:0])
 
 
 def _lower(scores: Array) -> Array:

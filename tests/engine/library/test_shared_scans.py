@@ -49,6 +49,14 @@ def test_scores_are_those_of_a_scan_also_the_second_time(planes, terms):
         assert_same(scans.near_scores(queries(terms), K), expected)
 
 
+def test_sketches_are_scanned_once_for_each_term_too(planes, monkeypatch):
+    scans, expected = SharedScans(planes), scan.sketch_scores(planes, queries(3), K)
+    np.testing.assert_array_equal(scans.sketch_scores(queries(3), K), expected)
+    assert_same(scans.near_scores(queries(3), K), scan.near_scores(planes, queries(3), K))
+    monkeypatch.setattr(scan, "sketch_scores", None)
+    np.testing.assert_array_equal(scans.sketch_scores(queries(3), K), expected)
+
+
 def test_a_term_that_was_scanned_is_not_scanned_again_until_it_is_forgotten(planes, scanned):
     scans = SharedScans(planes)
     scans.near_scores(queries(2), K)
