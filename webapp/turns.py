@@ -1,4 +1,8 @@
-"""Requests that compute take turns; those that mostly wait, for a file or for the indexer, go past them."""
+"""Requests that compute for a moment take turns.
+
+Those that mostly wait, for a file or for the indexer, go past them, and so do those that ask for very much: who takes
+turns would have to wait until they are done.
+"""
 
 from flask import Flask, request
 
@@ -7,6 +11,7 @@ from engine.turns import Turns
 from webapp.caching import SETTLED
 
 EXTENSION = "unseen.turns"
+LIST = 500  # items, up to which a list is made in a moment
 
 
 def register(app: Flask) -> None:
@@ -15,9 +20,15 @@ def register(app: Flask) -> None:
 
     @app.before_request
     def take() -> None:
-        if request.endpoint in SETTLED or (request.blueprint == "pages" and request.method == "GET"):
+        if _takes_a_moment():
             turns.take()
 
     @app.teardown_request
     def give(_: BaseException | None) -> None:
         turns.give()
+
+
+def _takes_a_moment() -> bool:
+    if request.endpoint in SETTLED:
+        return 0 < request.args.get("top", LIST, int) <= LIST
+    return request.blueprint == "pages" and request.method == "GET" and request.endpoint != "pages.download"

@@ -1,10 +1,12 @@
 """Serving: 50 clients that ask for searches, heatmaps and thumbnails by turns, while an index run goes on.
 
-Once as people do, who look at each answer for a second on average (exponentially distributed) before they ask for more;
-once as programs do, which ask again at once and so keep the server as busy as it can be. Words are the labels of the
-bundle at random, so few searches come again. The clients run on the same cores as the server and the index run.
+Once as people do, who look at each answer for a second on average (exponentially distributed) before they ask for
+more; once as programs do, which ask again at once and so keep the server as busy as it can be. A third of the calls
+are searches for 50 hits, a third heatmaps, a third thumbnails. Words are the labels of the bundle at random, so few
+searches come again. The clients run on the same cores as the server and the index run.
 
-PHOTOS in the environment says how many photos the library has (100,000), SECONDS how long each part lasts (60).
+PHOTOS in the environment says how many photos the library has (100,000), SECONDS how long each part lasts (60). Before
+the first one the server is put under load for a third of that, so that its memory is seen to be flat, not to fill up.
 """
 
 import asyncio
@@ -39,6 +41,8 @@ BAR = 500  # ms, of the 99th percentile
 PAUSE = 1.0  # seconds that a person looks at an answer, on average
 SHOWN = 200  # photos that have a thumbnail
 NEW = 20_000  # photos for the index run to find
+SAMPLE = 5.0  # seconds after which memory is looked at again
+FLAT = 0.1  # share by which it may end above where it began
 
 
 @dataclass
@@ -93,7 +97,7 @@ async def put_under_load(port: int, words: Sequence[str], seconds: float, pause:
     asking = [asyncio.create_task(client(n, port, words, until, pause, load)) for n in range(CLIENTS)]
     while time.perf_counter() < until:
         load.memory.append(resident(pid))
-        await asyncio.sleep(seconds / 6)
+        await asyncio.sleep(min(SAMPLE, seconds / 6))
     for done in await asyncio.gather(*asking, return_exceptions=True):
         if isinstance(done, BaseException):
             load.failed.append(repr(done))
@@ -149,6 +153,7 @@ def main() -> None:
         try:
             port = int(server.stderr.readline().split(":")[2].split()[0])
             call(port, "GET", f"search?q={quote(bundle.labels[0])}")
+            asyncio.run(put_under_load(port, bundle.labels, seconds / 3, 0.0, server.pid))
             for title, pause, indexing in (
                 ("People, who pause for a second", PAUSE, True),
                 ("Programs, which do not pause", 0.0, True),
@@ -186,7 +191,9 @@ def show(title: str, load: Load, took: float, used: float) -> None:
         bar = f"   bar {BAR}: {'kept' if p99 <= BAR else 'missed'}" if kind == "all" else ""
         print(f"  {kind:10}{len(seconds):10,}{p50:9.0f}{p95:9.0f}{p99:9.0f}{max(seconds) * 1000:9.0f}{bar}")
     print(f"  the server took {1000 * used / count:.1f} ms of a core for a request, and")
-    print(f"  {' '.join(f'{one}' for one in load.memory)} MB of memory of its own, from start to end")
+    grown = np.mean(load.memory[-3:]) / np.mean(load.memory[:3]) - 1
+    print(f"  {' '.join(f'{one}' for one in load.memory)} MB of memory of its own, every {SAMPLE:.0f} s:", end="")
+    print(f" {grown:+.0%} at the end   bar {FLAT:+.0%}: {'kept' if grown <= FLAT else 'missed'}")
 
 
 if __name__ == "__main__":

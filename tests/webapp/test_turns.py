@@ -23,6 +23,9 @@ def turns(app, monkeypatch):
         ("/api/v1/search?q=qwrtzx", True),  # a word that nobody knows
         ("/api/v1/search?top=many", True),
         ("/api/v1/images/99999/heatmap?q=red", True),
+        ("/api/v1/search?q=red&top=0", False),  # all of them, which may be many
+        ("/api/v1/images?top=100000", False),
+        ("/photos.csv", False),
         ("/api/v1/images/1/thumbnail", False),
         ("/api/v1/images/1/original", False),
         ("/api/v1/status", False),
