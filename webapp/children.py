@@ -1,4 +1,4 @@
-"""Commands of unseen that the server runs beside itself, each as a process of its own that gets what others leave."""
+"""Commands of unseen that the server runs beside itself, each as a process of its own with the lowest priority."""
 
 import os
 import signal
@@ -9,14 +9,11 @@ from typing import Any
 
 from engine.settings import Settings
 
-LEAST = (  # on Linux it runs only where a core would be idle, and makes way at once
-    "os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0)) if hasattr(os, 'SCHED_IDLE') else os.nice(19)"
-)
 COMMAND = (
     sys.executable,
     "-P",
     "-c",
-    f"import os, sys; sys.argv[0] = 'unseen'; {LEAST}; from engine.cli import main; main()",
+    "import os, sys; sys.argv[0] = 'unseen'; os.nice(19); from engine.cli import main; main()",
 )
 PATIENCE = 30.0  # seconds that it has for the batch in hand when the server stops
 
