@@ -27,6 +27,7 @@ from webapp import texts
 logger = logging.getLogger("unseen.errors")
 
 MAX_UPLOAD = 64 << 20  # bytes
+NO_OBJECT = {"name": "body", "reason": "Should be an object"}
 
 
 class NotInLibrary(UnseenError):
@@ -161,7 +162,16 @@ def problem(status: int, detail: str, kind: str | None = None, **more: Any) -> R
 
 
 def invalid_arguments(error: ValidationError) -> Response:
-    """Arguments that are not what the OpenAPI document says: 422, with each one's name and reason."""
+    """Arguments that are not what the OpenAPI document says: 422, with each one's name and reason.
+
+    A body that should be JSON and is not called so is 415, and one that cannot be read 400.
+    """
+    if any(not fault["loc"] and fault["type"] == "model_type" for fault in error.errors()):
+        if not request.is_json:
+            return problem(415, "Send a JSON object, as Content-Type: application/json")
+        if request.get_json(silent=True) is None:
+            return problem(400, "The body is not a JSON object")
+        return problem(422, "The body is JSON, but not an object", "invalid-arguments", errors=[NO_OBJECT])
     errors = [
         {"name": str(fault["loc"][0]) if fault["loc"] else "body", "reason": fault["msg"]}
         for fault in error.errors()

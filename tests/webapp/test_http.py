@@ -138,3 +138,22 @@ def test_a_site_that_the_settings_name_may_read_the_api_and_no_more(settings):
 def test_the_liveness_and_the_measurements_are_also_where_programs_look(client):
     assert json.loads(client.get("/healthz").data) == {"status": "ok"}
     assert client.get("/metrics").data.startswith(b"# HELP")
+
+
+@pytest.mark.parametrize("call", ["feedback", "index"])
+@pytest.mark.parametrize(
+    ("kind", "body", "status"),
+    [
+        ("text/plain", "{}", 415),
+        ("application/x-www-form-urlencoded", "q=red", 415),
+        ("application/json", "{", 400),
+        ("application/json", "", 400),
+        ("application/json", "[1]", 422),
+        ("application/json", '{"q": 1, "folder": 1}', 422),
+    ],
+)
+def test_a_body_that_is_no_json_object_is_refused_in_words_and_without_names_of_ours(client, call, kind, body, status):
+    answer = client.post(f"/api/v1/{call}", data=body, content_type=kind)
+    assert answer.status_code == answer.json["status"] == status
+    assert answer.mimetype == "application/problem+json"
+    assert "In " not in answer.json["detail"] and "instance" not in answer.json["detail"]
