@@ -31,14 +31,7 @@ setup(
             extra_link_args=["-pthread"],
             py_limited_api=True,
             optional=True,
-        ),
-        Extension(  # decodes large JPEGs at an eighth of their size; without a compiler Pillow does the same, slower
-            "engine.photo._jpeg",
-            ["engine/photo/_jpeg.c"],
-            extra_compile_args=["-O3"],
-            py_limited_api=True,
-            optional=True,
-        ),
+        )
     ],
     install_requires=[
         # model

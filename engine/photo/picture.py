@@ -15,7 +15,6 @@ from engine.library.records import Metadata
 from engine.photo import formats, raw
 from engine.photo.exif import exif_values
 from engine.photo.file import NotAPhoto, UnreadablePhoto, read_file
-from engine.photo.jpeg import eighth
 from engine.photo.metadata import metadata_of
 from engine.photo.pixels import lies_on_its_side, shrink, squash, to_srgb, upright
 
@@ -93,7 +92,7 @@ def _open(data: bytes, path: str, square: int, fit: int, sidecar: bytes | None) 
     try:
         with Image.open(BytesIO(data), formats=formats.formats_of(data)) as image:
             format_ = {"MPO": "JPEG", "HEIF": "HEIC"}.get(image.format or "", image.format or "")
-            return _decode(image, data, path, format_, square, fit, sidecar)
+            return _decode(image, path, format_, square, fit, sidecar)
     except UnidentifiedImageError:
         raise NotAPhoto(path, "not an image this program can read") from None
     except UnreadablePhoto:
@@ -105,22 +104,16 @@ def _open(data: bytes, path: str, square: int, fit: int, sidecar: bytes | None) 
         raise UnreadablePhoto(path, f"{kind} {format_}: {error or type(error).__name__}") from None
 
 
-def _decode(
-    image: Image.Image, data: bytes, path: str, format_: str, square: int, fit: int, sidecar: bytes | None
-) -> Picture:
+def _decode(image: Image.Image, path: str, format_: str, square: int, fit: int, sidecar: bytes | None) -> Picture:
     width, height = image.size
     needed = max(square / min(width, height), _SHARP_ENOUGH * fit / max(width, height))
     enough = [max(1, int(side * min(needed, 1))) for side in (width, height)]
     image.draft("RGB", (enough[0], enough[1]))
     pixels = _refuse_if_too_large(image, path, format_, width, height)
     with _large if pixels > _LARGE else nullcontext():
-        at_eighth = format_ == "JPEG" and image.size == (-(-width // 8), -(-height // 8))
-        decoded = eighth(data) if at_eighth else None
-        if decoded is None:
-            image.load()
-            decoded = image
+        image.load()
         exif = exif_values(image)  # after loading: Pillow turns a TIFF upright itself, and then says so
-        small = shrink(decoded, max(1, min(decoded.width // enough[0], decoded.height // enough[1])))
+        small = shrink(image, max(1, min(image.width // enough[0], image.height // enough[1])))
     orientation = exif.get(ExifTags.Base.Orientation)
     if lies_on_its_side(orientation):
         width, height = height, width
