@@ -54,8 +54,12 @@ def search(query: arguments.SearchArguments) -> Answer:
 
 @api.post("/search", summary="Find photos by an image", responses=answers(schemas.ResultsOut, 400, 413, 415))
 def search_by_image(form: arguments.ImageArguments) -> Answer:
-    """Photos that show what an image shows, and what the words say where there are any; the most alike come first."""
-    return results_to_json(like(form, form.top), urls())
+    """Photos that show what an image shows, and what the words say where there are any; the most alike come first.
+
+    `next` takes the same form.
+    """
+    results = like(form, form.top)
+    return results_to_json(results, urls(), following(results.next))
 
 
 @api.get("/images", summary="List photos", responses=answers(schemas.PhotosOut, 400))
@@ -137,6 +141,7 @@ def like(asked: arguments.ImageArguments, top: int) -> Results:
         asked.q,
         top=top,
         offset=asked.offset,
+        cursor=asked.place,
         min_confidence=asked.min_confidence,
         sort=asked.sort,
         filters=asked.filters(),

@@ -138,8 +138,12 @@ class ImageArguments(SearchArguments):
     @model_validator(mode="before")
     @classmethod
     def _as_sent(cls, _: object) -> dict[str, Any]:
-        """The fields as they came: flask-openapi3 reads them as JSON, and a phrase would lose its quotes."""
-        return {**request.form.to_dict(), "image": request.files.get("image") or ""}
+        """The fields as they came: flask-openapi3 reads them as JSON, and a phrase would lose its quotes.
+
+        The address of a next page adds its cursor to them.
+        """
+        cursor = {name: value for name, value in request.args.items() if name == "cursor"}
+        return {**request.form.to_dict(), **cursor, "image": request.files.get("image") or ""}
 
 
 class ListArguments(Where):

@@ -18,7 +18,7 @@ from engine.errors import QueryError
 from engine.library.records import Photo
 from engine.library.region_map import Array
 from engine.library.stacks import Stacks
-from engine.search.cursor import Sort
+from engine.search.cursor import Cursor, Sort
 from engine.search.likeness import ROUNDED, Ids, Likeness, Places
 from engine.search.ranking import places_of
 from engine.search.searcher import Prepared, Results, Searcher, both
@@ -51,6 +51,7 @@ def search_like(
     *,
     top: int = 50,
     offset: int = 0,
+    cursor: str | None = None,
     min_confidence: float | None = None,
     sort: Sort = "relevance",
     filters: Filters | None = None,
@@ -60,11 +61,12 @@ def search_like(
 
     A photo's likeness is the cosine of its class scores with those. Without words it is the score; its positive part is
     the confidence. With words, both are the product of that confidence and the confidence of the words. `top` 0 means
-    all; without `min_confidence` there is no cut-off. Copies are folded as in a search by words. Raises UnknownWord or
-    QueryError.
+    all; without `min_confidence` there is no cut-off. Pages and copies are as in a search by words. Raises UnknownWord
+    or QueryError.
     """
     started = time.perf_counter()
     prepared = searcher.prepare(text, beside_image=True)
+    after = Cursor.decode(cursor, sort) if cursor else None
     filters = both(prepared.query.filters, filters)
     corpus = searcher.corpus()
     rows = corpus.rows_of(searcher.store.photo_ids(filters)) if filters else corpus.rows
@@ -76,15 +78,20 @@ def search_like(
         words = prepared.scored.confidence(pooled)
     dates = corpus.dates[rows] if sort == "date" else None
     stacked = places_of(corpus.rows_of(stacks.ids), rows)
-    found = _Found(prepared, likeness, words, min_confidence or 0.0, dates, stacks, stacked)
+    found = _Found(prepared, likeness, words, min_confidence or 0.0, dates, stacks, stacked, after)
     wanted = slice(offset, offset + top if top else None)
     found.settle(wanted)
     order = found.order()
-    page = order[wanted]
+    left = order[found.is_later(order)]
+    page = left[wanted]
     scores, confidence = found.scored()
-    hits = searcher.hits(prepared, likeness.ids[page], scores[page], confidence[page], offset, stacks)
+    first = offset + (after.rank if after else 0)
+    following = found.cursor_at(page[-1], sort, first + len(page)) if 0 < len(page) < len(left) - offset else None
+    hits = searcher.hits(prepared, likeness.ids[page], scores[page], confidence[page], first, stacks)
     took = (time.perf_counter() - started) * 1000
-    return Results(prepared.query, searcher.term_infos(prepared), hits, len(order), True, took, like=True)
+    return Results(
+        prepared.query, searcher.term_infos(prepared), hits, len(order), True, took, like=True, next=following
+    )
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,7 @@ class _Found:
     dates: NDArray[np.float64] | None  # where the newest come first
     stacks: Stacks
     stacked: Places  # of photos in stacks
+    after: Cursor | None  # where the page begins
 
     def scored(self) -> tuple[Array, Array]:
         """Scores and confidence, as far from the exact ones as the cosines are at most."""
@@ -114,6 +122,26 @@ class _Found:
             return kept[np.lexsort((ids[kept], -self.dates[kept]))]
         return kept[np.lexsort((ids[kept], -scores[kept], marks.ranks(ids[kept])))]
 
+    def is_later(self, places: Places) -> NDArray[np.bool_]:
+        """Which photos come after the cursor."""
+        if self.after is None:
+            return np.ones(len(places), np.bool_)
+        groups, values = self._sorted_by(places)
+        same, ids = groups == self.after.group, self.likeness.ids[places]
+        later: NDArray[np.bool_] = (values < self.after.value) | ((values == self.after.value) & (ids > self.after.id))
+        return (groups > self.after.group) | (same & later)
+
+    def cursor_at(self, place: int, sort: Sort, rank: int) -> str:
+        """The cursor of the page after a photo, the `rank`-th."""
+        (group,), (value,) = self._sorted_by(np.array([place]))
+        return Cursor(sort, int(group), float(value), int(self.likeness.ids[place]), rank).encode()
+
+    def _sorted_by(self, places: Places) -> tuple[NDArray[np.int8], NDArray[np.floating]]:
+        """The group of each photo, and by what it is sorted in its group, falling."""
+        if self.dates is not None:
+            return np.zeros(len(places), np.int8), self.dates[places]
+        return self.prepared.marks.ranks(self.likeness.ids[places]), self.scored()[0][places]
+
     def settle(self, wanted: slice) -> None:
         """Leave no doubt of which photos reach the cut-off, and of those `wanted` of them."""
         scores, confidence = self.scored()
@@ -122,11 +150,15 @@ class _Found:
         if self.dates is None:
             marked = np.flatnonzero(self.prepared.marks.ranks(self.likeness.ids))
             self.likeness.settle(marked)
-            listed = scores[self._first_of_stacks(scores)]
+            if self.after is not None:
+                self.likeness.settle(np.flatnonzero(np.abs(scores - self.after.value) <= ROUNDED))
+                scores, _ = self.scored()
+            listed = scores[self._first_of_stacks(scores) & self.is_later(np.arange(len(scores)))]
             self.likeness.settle(
                 _may_be_best(scores, listed, wanted.stop + len(marked) if wanted.stop else len(scores))
             )
-        self.likeness.settle(self.order()[wanted])
+        order = self.order()
+        self.likeness.settle(order[self.is_later(order)][wanted])
 
     def _first_of_stacks(self, scores: Array) -> NDArray[np.bool_]:
         """Which photos (N,) are listed: of each stack the best."""

@@ -49,6 +49,16 @@ def test_the_other_arguments_work_beside_an_image(client, red):
     assert send(client, red, min_confidence="0.99", after="", q="").json["total"] == 1
 
 
+def test_the_same_form_sent_to_next_gives_the_next_page(client, red):
+    whole = [hit["id"] for hit in send(client, red, q="-blue").json["items"]]
+    found, path = [], f"{API}/search"
+    while path:
+        answered = send(client, red, path, q="-blue", top="2").json
+        found += [hit["id"] for hit in answered["items"]]
+        path = answered["next"]
+    assert found == whole
+
+
 @pytest.mark.parametrize(
     ("data", "fields", "status", "kind"),
     [

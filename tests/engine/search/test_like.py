@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from engine.errors import UnknownWord
+from engine.errors import QueryError, UnknownWord
 from engine.library import indexes
+from engine.library.records import Batch
 from engine.library.store import Store
 from engine.search.searcher import Searcher
 from engine.search.similar import search_like
@@ -67,6 +68,29 @@ def test_pages_filters_order_and_cut_off_are_those_of_any_search(searcher, seen)
     assert [hit.photo.id for hit in typed.hits] == [hit.photo.id for hit in beside.hits]
     assert dates == sorted(dates, reverse=True)
     assert {f"{date:%Y-%m}" for date in dates} <= {f"2021-0{month}" for month in range(1, 7)}
+
+
+@pytest.mark.parametrize("sort", ["relevance", "date"])
+@pytest.mark.parametrize("words", ["", "green -red"])
+def test_pages_by_cursor_hold_still_while_the_library_changes(searcher, colour_encoder, seen, sort, words):
+    store = searcher.store
+    whole = [hit.photo.id for hit in search_like(searcher, seen, words, top=400, sort=sort).hits]
+    gone = store.photo_at("/photos/0-00007.jpg").id
+    found, cursor = [], None
+    for number in range(11):
+        page = search_like(searcher, seen, words, top=30, sort=sort, cursor=cursor)
+        assert [hit.rank for hit in page.hits] == list(range(30 * number + 1, 30 * number + 1 + len(page.hits)))
+        found += [hit.photo.id for hit in page.hits]
+        if number == 3:
+            added = [new_photo(colour_encoder, f"/new/{i}.jpg", np.full((4, 4, 3), 20 * i, np.uint8)) for i in range(9)]
+            store.apply(Batch(added=added, removed=[] if gone in found else [gone]))
+        cursor = page.next
+        if cursor is None:
+            break
+    assert [i for i in found if i in whole] == [i for i in whole if i != gone or gone in found]
+    assert len(found) == len(set(found))
+    with pytest.raises(QueryError, match="not a cursor"):
+        search_like(searcher, seen, words, cursor="x")
 
 
 def test_a_box_is_around_what_words_name_and_around_everything_without_words(searcher, seen):
