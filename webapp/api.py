@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from flask import Response, jsonify, request
 
+from engine.library.listing import Place
 from engine.library.records import Photo
 from engine.photo import open_picture, squash
 from engine.search.explain import overlay
@@ -18,7 +19,7 @@ from engine.search.serialise import (
 )
 from engine.search.similar import Similar, search_like, similar_photos, similar_regions
 from webapp import arguments, pictures, schemas
-from webapp.answers import Answer, answers, blueprint, content, following, next_page, urls
+from webapp.answers import Answer, answers, blueprint, content, following, urls
 from webapp.errors import NotInLibrary
 from webapp.library import current, photo_of, searcher
 from webapp.limits import costly
@@ -66,10 +67,16 @@ def search_by_image(form: arguments.ImageArguments) -> Answer:
 def images(query: arguments.ListArguments) -> Answer:
     """All photos of the library, or those of a folder, a camera, a time."""
     store, filters = searcher().store, query.filters()
-    total = store.count(filters)
-    newest_first = query.sort == "date"
-    photos = store.page(filters=filters, newest_first=newest_first, limit=query.top or -1, offset=query.cursor)
-    return {"items": _photos(photos), "total": total, "next": _next_page(query, total)}
+    photos = store.page(
+        filters=filters,
+        newest_first=query.sort == "date",
+        limit=query.top + 1 if query.top else -1,  # one more tells whether there is a next page
+        offset=query.offset,
+        after=Place.decode(query.place) if query.place else None,
+    )
+    shown = photos[: query.top or None]
+    following_place = Place.after(shown[-1]).encode() if len(shown) < len(photos) else None
+    return {"items": _photos(shown), "total": store.count(filters), "next": following(following_place)}
 
 
 @api.get("/images/<int:id>", summary="One photo", responses=answers(schemas.PhotoOut, 404))
@@ -123,10 +130,6 @@ def suggest(query: arguments.Prefix) -> Answer:
     """Tags and words that begin like what has been typed."""
     items = searcher().suggest(query.q, query.top)
     return {"items": items, "total": len(items), "next": None}
-
-
-def _next_page(query: arguments.Page, total: int) -> str | None:
-    return next_page(query.top, query.cursor, total)
 
 
 def like(asked: arguments.ImageArguments, top: int) -> Results:

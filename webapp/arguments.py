@@ -101,33 +101,34 @@ class Filtered(Arguments):
         return Filters(**given, after=self.after, before=self.before, rating=self.rating)
 
 
-class Where(Filtered, Page):
-    """A page of some of the photos."""
+class Where(Filtered):
+    """A page of some of the photos, which holds still while the library changes."""
 
-
-class SearchArguments(Filtered):
-    """A query and the page of its hits."""
-
-    top: int = Field(50, ge=0, le=1_000_000, description="hits on a page; 0 is all of them")
+    top: int = Field(50, ge=0, le=1_000_000, description="photos on a page; 0 is all of them")
     cursor: str = Field(
         "",
-        pattern=r"^(\d{1,18}|[\w-]{35})?$",
+        pattern=r"^(\d{1,18}|[A-Za-z][\w-]{19,})?$",
         description="where to go on, taken from `next`; or how many to pass over",
     )
-    exact: bool = Field(False, description="insist on a proven ranking and an exact total, whatever they cost")
-    q: str = Field("", description='words, "a phrase", -without, word^2, and filters such as after:2024')
-    sort: Literal["relevance", "date"] = Field("relevance", description="best first, or newest first")
-    min_confidence: Share | Left = optional("cut-off; the model's own where not given")
 
     @property
     def offset(self) -> int:
-        """How many hits to pass over."""
+        """How many photos to pass over."""
         return int(self.cursor) if self.cursor.isdecimal() else 0
 
     @property
     def place(self) -> str | None:
-        """The cursor, where it names a place among the hits."""
+        """The cursor, where it names a place among the photos."""
         return None if not self.cursor or self.cursor.isdecimal() else self.cursor
+
+
+class SearchArguments(Where):
+    """A query and the page of its hits."""
+
+    exact: bool = Field(False, description="insist on a proven ranking and an exact total, whatever they cost")
+    q: str = Field("", description='words, "a phrase", -without, word^2, and filters such as after:2024')
+    sort: Literal["relevance", "date"] = Field("relevance", description="best first, or newest first")
+    min_confidence: Share | Left = optional("cut-off; the model's own where not given")
 
 
 class ImageArguments(SearchArguments):

@@ -14,6 +14,7 @@ from sqlalchemy import Column, ColumnElement, Integer, Row, bindparam, cast, del
 
 from engine.library.batches import METADATA, fold, write_batch
 from engine.library.database import Database
+from engine.library.listing import Place
 from engine.library.records import (
     Batch,
     Companion,
@@ -73,10 +74,12 @@ class Store(Database):
         newest_first: bool = False,
         limit: int = 100,
         offset: int = 0,
+        after: Place | None = None,
     ) -> list[Photo]:
-        """Photos by path, or by date taken (those without a date last)."""
+        """Photos by path, or by date taken (those without a date last); `offset` photos after a place are left out."""
         order = (photos.c.taken_at.desc().nulls_last(), photos.c.id) if newest_first else (photos.c.path,)
-        query = select(photos).where(*_conditions(filters)).order_by(*order).limit(limit).offset(offset)
+        conditions = [*_conditions(filters), *([_is_later(after, newest_first)] if after else [])]
+        query = select(photos).where(*conditions).order_by(*order).limit(limit).offset(offset)
         with self.reading() as connection:
             return [_photo(row) for row in connection.execute(query)]
 
@@ -294,6 +297,15 @@ def _under(folder: str, path: Column[str] = photos.c.path) -> ColumnElement[bool
     """Paths that begin with `folder/`: a range over their bytes."""
     prefix = os.fsencode(folder).rstrip(b"/") + b"/"
     return (path >= os.fsdecode(prefix)) & (path < os.fsdecode(prefix[:-1] + b"0"))
+
+
+def _is_later(place: Place, newest_first: bool) -> ColumnElement[bool]:
+    if not newest_first:
+        return photos.c.path > place.path
+    undated, same_time = photos.c.taken_at.is_(None), photos.c.taken_at == place.taken_at
+    if place.taken_at is None:
+        return undated & (photos.c.id > place.id)
+    return undated | (photos.c.taken_at < place.taken_at) | (same_time & (photos.c.id > place.id))
 
 
 def _conditions(filters: Filters | None) -> list[ColumnElement[bool]]:

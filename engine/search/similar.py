@@ -129,7 +129,7 @@ class _Found:
         groups, values = self._sorted_by(places)
         same, ids = groups == self.after.group, self.likeness.ids[places]
         later: NDArray[np.bool_] = (values < self.after.value) | ((values == self.after.value) & (ids > self.after.id))
-        return (groups > self.after.group) | (same & later)
+        return np.asarray((groups > self.after.group) | (same & later))
 
     def cursor_at(self, place: int, sort: Sort, rank: int) -> str:
         """The cursor of the page after a photo, the `rank`-th."""

@@ -214,6 +214,17 @@ def test_a_list_pages_through_the_library_by_path(client, painted):
     assert rest["next"] is None
 
 
+@pytest.mark.parametrize("sort", ["path", "date"])
+def test_next_leads_through_a_list_in_every_order(client, sort):
+    whole = [photo["id"] for photo in ok(client, "/images", sort=sort)["items"]]
+    answered, found = ok(client, "/images", sort=sort, top=2), []
+    while answered["next"]:
+        found += [photo["id"] for photo in answered["items"]]
+        answered = client.get(answered["next"]).json
+    assert found + [photo["id"] for photo in answered["items"]] == whole
+    problem(client.get(f"{API}/images?cursor={'x' * 40}"), 400)
+
+
 def test_the_heatmap_is_hot_where_the_colour_is(client, ids):
     answered = ok(client, f"/images/{ids['red-spot.png']}/heatmap", q="red")
     (term,) = answered["terms"]
