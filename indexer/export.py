@@ -15,7 +15,8 @@ from engine.library.records import Photo
 from engine.options import library_option, model_option
 from engine.photo import UnreadablePhoto
 from engine.photo.sidecar import sidecar_path, write_tags
-from engine.search.searcher import Searcher, Tag, open_searcher
+from engine.search.results import Tag
+from engine.search.searcher import Searcher, open_searcher
 from engine.search.serialise import readable, rfc3339
 from engine.settings import load_settings
 from indexer.wording import shown

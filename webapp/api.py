@@ -9,7 +9,7 @@ from engine.library.listing import Place
 from engine.library.records import Photo
 from engine.photo import open_picture, squash
 from engine.search.explain import overlay
-from engine.search.searcher import Explanation, Results
+from engine.search.results import Explanation, Results
 from engine.search.serialise import (
     Json,
     explanation_to_json,

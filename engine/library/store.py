@@ -3,16 +3,16 @@
 The database is the truth. Everything else in the library folder can be made from it again.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Column, ColumnElement, Integer, Row, bindparam, cast, delete, func, insert, select, text
+from sqlalchemy import Integer, Row, bindparam, cast, delete, func, insert, select, text
 
-from engine.library.batches import METADATA, fold, write_batch
+from engine.library.batches import METADATA, write_batch
+from engine.library.conditions import conditions, is_later, under
 from engine.library.database import Database
 from engine.library.listing import Place
 from engine.library.records import (
@@ -39,13 +39,13 @@ class Store(Database):
 
     def count(self, filters: Filters | None = None) -> int:
         """Number of photos."""
-        query = select(func.count()).select_from(photos).where(*_conditions(filters))
+        query = select(func.count()).select_from(photos).where(*conditions(filters))
         with self.reading() as connection:
             return int(connection.execute(query).scalar_one())
 
     def photo_ids(self, filters: Filters | None = None) -> NDArray[np.int64]:
         """Ids of all photos that pass the filters, ascending."""
-        query = select(photos.c.id).where(*_conditions(filters)).order_by(photos.c.id)
+        query = select(photos.c.id).where(*conditions(filters)).order_by(photos.c.id)
         with self.reading() as connection:
             return np.fromiter(connection.execute(query).scalars(), np.int64)
 
@@ -78,8 +78,8 @@ class Store(Database):
     ) -> list[Photo]:
         """Photos by path, or by date taken (those without a date last); `offset` photos after a place are left out."""
         order = (photos.c.taken_at.desc().nulls_last(), photos.c.id) if newest_first else (photos.c.path,)
-        conditions = [*_conditions(filters), *([_is_later(after, newest_first)] if after else [])]
-        query = select(photos).where(*conditions).order_by(*order).limit(limit).offset(offset)
+        wanted = [*conditions(filters), *([is_later(after, newest_first)] if after else [])]
+        query = select(photos).where(*wanted).order_by(*order).limit(limit).offset(offset)
         with self.reading() as connection:
             return [_photo(row) for row in connection.execute(query)]
 
@@ -161,7 +161,7 @@ class Store(Database):
 
     def known_files(self, folder: str | None = None) -> Iterator[KnownFile]:
         """All files of the library, or those under `folder`, by path."""
-        conditions = [_under(folder)] if folder is not None else []
+        conditions = [under(folder)] if folder is not None else []
         with self.reading() as connection:
             for row in connection.execute(select(*_FILE).where(*conditions).order_by(photos.c.path)):
                 yield _known_file(row)
@@ -227,7 +227,7 @@ class Store(Database):
 
     def companions_under(self, folder: str) -> Iterator[tuple[int, Companion]]:
         """Files that belong to the photos under `folder`, each with the photo's id."""
-        query = select(companions).join(photos, photos.c.id == companions.c.photo_id).where(_under(folder))
+        query = select(companions).join(photos, photos.c.id == companions.c.photo_id).where(under(folder))
         with self.reading() as connection:
             for row in connection.execute(query):
                 yield row.photo_id, Companion(row.path, row.kind, FileStamp(row.size, row.mtime_ns))
@@ -235,7 +235,7 @@ class Store(Database):
     def count_under(self, folder: str) -> int:
         """Number of photos below a folder."""
         with self.reading() as connection:
-            query = select(func.count()).select_from(photos).where(_under(folder))
+            query = select(func.count()).select_from(photos).where(under(folder))
             return int(connection.execute(query).scalar_one())
 
     def failures_page(self, limit: int, offset: int = 0) -> list[Failure]:
@@ -253,7 +253,7 @@ class Store(Database):
         """Files that could not be read, or those under `folder` and itself, by path."""
         query = select(failures).order_by(failures.c.path)
         if folder is not None:
-            query = query.where(_under(folder, failures.c.path) | (failures.c.path == folder))
+            query = query.where(under(folder, failures.c.path) | (failures.c.path == folder))
         with self.reading() as connection:
             return [_failure(row) for row in connection.execute(query)]
 
@@ -291,46 +291,6 @@ class Store(Database):
         with self.writing() as connection:
             connection.execute(delete(roots).where(roots.c.path == path))
             connection.execute(insert(roots).values(path=path, indexed_at=datetime.now(UTC)))
-
-
-def _under(folder: str, path: Column[str] = photos.c.path) -> ColumnElement[bool]:
-    """Paths that begin with `folder/`: a range over their bytes."""
-    prefix = os.fsencode(folder).rstrip(b"/") + b"/"
-    return (path >= os.fsdecode(prefix)) & (path < os.fsdecode(prefix[:-1] + b"0"))
-
-
-def _is_later(place: Place, newest_first: bool) -> ColumnElement[bool]:
-    if not newest_first:
-        return photos.c.path > place.path
-    undated, same_time = photos.c.taken_at.is_(None), photos.c.taken_at == place.taken_at
-    if place.taken_at is None:
-        return undated & (photos.c.id > place.id)
-    return undated | (photos.c.taken_at < place.taken_at) | (same_time & (photos.c.id > place.id))
-
-
-def _conditions(filters: Filters | None) -> list[ColumnElement[bool]]:
-    if not filters:
-        return []
-    conditions: list[ColumnElement[bool]] = []
-    if filters.folder is not None:
-        conditions.append(_under(filters.folder))
-    if filters.camera is not None:
-        conditions.append(photos.c.camera.icontains(filters.camera, autoescape=True))
-    if filters.lens is not None:
-        conditions.append(photos.c.lens.icontains(filters.lens, autoescape=True))
-    if filters.keyword is not None:
-        conditions.append(
-            photos.c.id.in_(select(keywords.c.photo_id).where(keywords.c.folded == fold(filters.keyword)))
-        )
-    if filters.rating is not None:
-        conditions.append(photos.c.rating >= filters.rating)
-    if filters.after is not None:
-        conditions.append(photos.c.taken_at >= filters.after)
-    if filters.before is not None:
-        conditions.append(photos.c.taken_at < filters.before)
-    if filters.type is not None:
-        conditions.append(func.lower(photos.c.format) == {"jpg": "jpeg", "tif": "tiff"}.get(filters.type, filters.type))
-    return conditions
 
 
 def _chunks(ids: Sequence[int]) -> Iterable[list[int]]:

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from engine.library.records import Companion, Photo
 from engine.search.explain import TermMap
-from engine.search.searcher import Explanation, Hit, Results, Tag, TermInfo
+from engine.search.results import Explanation, Hit, Results, Tag, TermInfo
 from engine.search.similar import Similar
 
 Json = dict[str, Any]

@@ -21,7 +21,8 @@ from engine.library.stacks import Stacks
 from engine.search.cursor import Cursor, Sort
 from engine.search.likeness import ROUNDED, Ids, Likeness, Places
 from engine.search.ranking import places_of
-from engine.search.searcher import Prepared, Results, Searcher, both
+from engine.search.results import Results
+from engine.search.searcher import Prepared, Searcher, both
 from engine.words.query import Filters
 
 

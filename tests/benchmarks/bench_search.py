@@ -23,7 +23,8 @@ from engine.library import indexes
 from engine.library.lock import writer_lock
 from engine.library.region_map import region_scores
 from engine.model.bundle import Bundle, open_bundle
-from engine.search.searcher import GUESS, Results, Searcher
+from engine.search.results import Results
+from engine.search.searcher import GUESS, Searcher
 from engine.search.serialise import results_to_json
 from engine.settings import load_settings
 from tests.benchmarks.synthetic import make

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from engine.library.records import Photo
-from engine.search.searcher import Hit
+from engine.search.results import Hit
 from webapp import texts
 
 PAGE = 60  # photos

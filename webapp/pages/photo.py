@@ -8,7 +8,8 @@ from pydantic import Field
 
 from engine.errors import UnseenError
 from engine.library.feedback import Mark
-from engine.search.searcher import Explanation, both
+from engine.search.results import Explanation
+from engine.search.searcher import both
 from engine.search.serialise import explanation_to_json
 from engine.words.query import parse
 from webapp import api, feedback

@@ -1,0 +1,50 @@
+"""Which photos a query is about, as conditions of SQL."""
+
+import os
+
+from sqlalchemy import Column, ColumnElement, func, select
+
+from engine.library.batches import fold
+from engine.library.listing import Place
+from engine.library.schema import keywords, photos
+from engine.words.query import Filters
+
+
+def under(folder: str, path: Column[str] = photos.c.path) -> ColumnElement[bool]:
+    """Paths that begin with `folder/`: a range over their bytes."""
+    prefix = os.fsencode(folder).rstrip(b"/") + b"/"
+    return (path >= os.fsdecode(prefix)) & (path < os.fsdecode(prefix[:-1] + b"0"))
+
+
+def is_later(place: Place, newest_first: bool) -> ColumnElement[bool]:
+    """Photos that come after a place, in a list by path or of the newest first."""
+    if not newest_first:
+        return photos.c.path > place.path
+    undated, same_time = photos.c.taken_at.is_(None), photos.c.taken_at == place.taken_at
+    if place.taken_at is None:
+        return undated & (photos.c.id > place.id)
+    return undated | (photos.c.taken_at < place.taken_at) | (same_time & (photos.c.id > place.id))
+
+
+def conditions(filters: Filters | None) -> list[ColumnElement[bool]]:
+    """What photos must be to pass the filters."""
+    if not filters:
+        return []
+    found: list[ColumnElement[bool]] = []
+    if filters.folder is not None:
+        found.append(under(filters.folder))
+    if filters.camera is not None:
+        found.append(photos.c.camera.icontains(filters.camera, autoescape=True))
+    if filters.lens is not None:
+        found.append(photos.c.lens.icontains(filters.lens, autoescape=True))
+    if filters.keyword is not None:
+        found.append(photos.c.id.in_(select(keywords.c.photo_id).where(keywords.c.folded == fold(filters.keyword))))
+    if filters.rating is not None:
+        found.append(photos.c.rating >= filters.rating)
+    if filters.after is not None:
+        found.append(photos.c.taken_at >= filters.after)
+    if filters.before is not None:
+        found.append(photos.c.taken_at < filters.before)
+    if filters.type is not None:
+        found.append(func.lower(photos.c.format) == {"jpg": "jpeg", "tif": "tiff"}.get(filters.type, filters.type))
+    return found
