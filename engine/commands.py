@@ -48,7 +48,7 @@ def search(
 ) -> None:
     """Find photos by words, by an image, or by both; prints score and path, best first.
 
-    Where few photos are sure, guesses join them; these lines end with the word guess.
+    Where few photos are sure, guesses join them, and how many is said beside the list; --json tells which.
 
     \b
     Examples: unseen search giraffe
@@ -77,10 +77,12 @@ def search(
 
         _print_json(results_to_json(results))
         return
-    if results.hits and all(hit.guess for hit in results.hits):
-        click.echo("Nothing was found for sure. These are guesses.", err=True)
+    guesses = sum(hit.guess for hit in results.hits)
+    if guesses:
+        sure = len(results.hits) - guesses
+        click.echo(f"{guesses} of these are guesses." if sure else "Nothing is sure: these are guesses.", err=True)
     for hit in results.hits:
-        _print_bytes(f"{hit.score:.4f}\t".encode() + os.fsencode(hit.photo.path) + b"\tguess" * hit.guess)
+        _print_bytes(f"{hit.score:.4f}\t".encode() + os.fsencode(hit.photo.path))
     for info in results.terms:
         if info.did_you_mean:
             click.echo(f"“{info.term}” is rare. Did you mean {', '.join(info.did_you_mean)}?", err=True)

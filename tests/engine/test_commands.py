@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from engine.cli import main
 from engine.commands import explain, models, search, tags
 from engine.library.records import Batch, FileStamp, Metadata, NewPhoto
 from engine.library.store import Store
+from engine.model.bundle import BundleSpec
 from engine.photo import read_file
 from tests.conftest import paint
 
@@ -52,6 +54,22 @@ def test_hits_are_lines_of_score_and_path_best_first(library):
     assert len(lines) == 4
     assert scores == sorted(scores, reverse=True)
     assert lines[0].endswith(b"spot.png")
+
+
+def test_how_many_are_guesses_is_said_beside_the_list(library, monkeypatch):
+    everything = ("blue", "--library", library, "--top", 0, "--min-confidence", 0)
+    first, second = (hit["confidence"] for hit in json.loads(run(search, *everything, "--json").stdout)["items"][:2])
+    read = BundleSpec.from_json
+
+    def said(default):
+        monkeypatch.setattr(BundleSpec, "from_json", lambda text: replace(read(text), min_confidence=default))
+        result = run(search, *everything)
+        assert all(len(line.split(b"\t")) == 2 for line in result.stdout_bytes.splitlines())
+        return result.stderr
+
+    assert said((first + second) / 2) == "3 of these are guesses.\n"
+    assert said((first + 1) / 2) == "Nothing is sure: these are guesses.\n"
+    assert said(0.0) == ""
 
 
 def test_a_path_that_is_not_utf_8_keeps_its_bytes(library):
