@@ -119,8 +119,9 @@ class WordVectors:
         """Words at least twice as frequent that sound the same; else those ten times as frequent, one edit away."""
         from rapidfuzz.distance import OSA
 
-        near = [i for i in self._near(word, 2 if len(word) > 5 else 1) if self.words[i].isalpha()]
-        alike = [self.words[i] for i in near if self.rank[i] * 2 <= rank and sound(self.words[i]) == sound(word)]
+        frequent = self.rank * 2 <= rank
+        near = [i for i in self._near(word, 2 if len(word) > 5 else 1, frequent) if self.words[i].isalpha()]
+        alike = [self.words[i] for i in near if sound(self.words[i]) == sound(word)]
         return alike or [
             self.words[i]
             for i in near
@@ -163,17 +164,23 @@ class WordVectors:
         near = self._near(word, max(1, len(word) // 3))
         return [self.words[i] for i in near if self.words[i].isalpha()][:limit]
 
-    def _near(self, word: str, edits: int) -> NDArray[np.int64]:
-        """Words at most so many edits away, best first."""
+    def _near(self, word: str, edits: int, among: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+        """Words at most so many edits away, best first; of all, or of those marked in `among`."""
         from rapidfuzz.distance import OSA
         from rapidfuzz.process import cdist
 
-        distances = cdist([word], self.words, scorer=OSA.distance, score_cutoff=edits, dtype=np.uint8)[0]
-        near = np.flatnonzero(distances <= edits)
+        if among is None:
+            places, words = np.arange(len(self.words)), self.words
+        else:
+            places = np.flatnonzero(among & (np.abs(self._words.lengths - len(word)) <= edits))
+            words = [self.words[i] for i in places.tolist()]
+        distances = cdist([word], words, scorer=OSA.distance, score_cutoff=edits, dtype=np.uint8)[0]
+        close = distances <= edits
+        near: NDArray[np.int64] = places[close]
         # A vocabulary read from the web holds typos too, and a word that is a hundred times rarer is one edit further;
         # one that sounds the same is an edit nearer.
         alike = np.array([sound(self.words[i]) == sound(word) for i in near], bool)
-        cost = distances[near] + 0.5 * np.log10(1 + self.rank[near]) - alike
+        cost = distances[close] + 0.5 * np.log10(1 + self.rank[near]) - alike
         return near[np.argsort(cost, kind="stable")]
 
     def completions(self, prefix: str, limit: int = 10) -> list[str]:

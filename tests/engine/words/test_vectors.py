@@ -11,6 +11,7 @@ from gensim.models import FastText
 
 from engine.errors import UnknownWord, WordsError
 from engine.words import vectors as module
+from engine.words.sorted_words import SortedWords
 from engine.words.vectors import load_keyed_vectors, normalise, open_word_vectors, unit
 
 ROWS = {
@@ -232,3 +233,8 @@ def test_the_packaged_vectors_are_those_of_glove(cache):
         return float(words.vector(first) @ words.vector(second))
 
     assert cosine("dog", "cat") > 0.9 > 0.5 > cosine("dog", "treaty")
+
+
+def test_words_are_as_long_as_they_have_characters():
+    words = sorted(word.encode() for word in ("a", "crème", "t-shirt", "日本"))
+    assert SortedWords.of(words).lengths.tolist() == [len(word.decode()) for word in words]
