@@ -52,7 +52,7 @@ def test_what_is_said_of_a_photo_is_remembered_replaced_and_taken_back(own, ids)
         ({"q": "red", "image_id": "one", "relevant": True}, 422, "invalid-arguments"),
         ({"q": "red", "relevant": True}, 422, "invalid-arguments"),
         ([], 422, "invalid-arguments"),
-        (None, 422, "invalid-arguments"),
+        ([], 422, "invalid-arguments"),
     ],
 )
 def test_what_cannot_be_said_is_refused_in_words(own, body, status, kind):
