@@ -67,6 +67,7 @@ setup(
         "prometheus-client>=0.20",
         "click>=8.1",
         "tqdm>=4.66",
+        "threadpoolctl>=3.1",
         "watchfiles>=0.21",
     ],
     extras_require={

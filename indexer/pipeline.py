@@ -14,6 +14,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
+from threadpoolctl import threadpool_limits
+
 from engine.errors import WrongBundle
 from engine.library import indexes, thumbnails
 from engine.library.records import Batch, Failure, KnownFile, NewPhoto
@@ -140,7 +142,9 @@ def bring_up_to_date(
     run = _Run(store, looker, found, plan, jobs, progress or Progress())
     try:
         with stoppable() as stop:
-            run.everything(stop, keep_missing=keep_missing)
+            # Several threads that each have NumPy use all cores wait for each other most of the time.
+            with threadpool_limits(1, user_api="blas"):
+                run.everything(stop, keep_missing=keep_missing)
             indexes.refresh(store)
     finally:
         looker.close()
