@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import pillow_heif
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 from engine.library.records import Batch, FileStamp, Metadata, NewPhoto
 from engine.library.region_map import RegionMap
@@ -139,6 +140,7 @@ def decoded_in_full(encoder, folder: Path) -> Speed:
     return side_by_side(one)
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")  # for all alike, as the pipeline has it
 def speed() -> None:
     """Photos a second."""
     bundle = open_bundle("lite", load_settings().cache)
