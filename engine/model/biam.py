@@ -129,7 +129,11 @@ class SceneContextBlock(nn.Module):
     def forward(self, h: Tensor, scene: Tensor) -> Tensor:
         """(B, c, H, W) and (B, S) → (B, c, H, W)."""
         v = self.channel_conv(h)
-        k = self.w_g(functional.dropout(scene[:, :, None, None], 0.2, self.training))  # (B, c, 1, 1)
+        # A matrix product: oneDNN writes beyond the weights of a convolution of one place, in bfloat16 with AMX.
+        gate = functional.linear(
+            functional.dropout(scene, 0.2, self.training), self.w_g.weight[:, :, 0, 0], self.w_g.bias
+        )
+        k = gate[:, :, None, None]  # (B, c, 1, 1)
         r = torch.sigmoid(v.mean((2, 3), keepdim=True) * k)  # (B, c, 1, 1)
         gated = r * v
         return gated + self.gcff(gated)  # type: ignore[no-any-return]
