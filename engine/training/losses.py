@@ -1,10 +1,13 @@
-"""Training losses: pairwise ranking of tags, and distillation of the backbone's own classifier.
+"""Training losses: pairwise ranking of tags and of photos, distillation of the backbone's own classifier, and agreement
+with a mirror image.
 
 References:
     Narayan et al., "Discriminative Region-based Multi-Label Zero-Shot Learning", ICCV 2021, arXiv 2108.09301 (ranking).
     Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531 (distillation).
+    Tarvainen, Valpola, "Mean teachers are better role models", NIPS 2017, arXiv 1703.01780 (mirror).
 
-Dimensions: B images, C tags, P most positive tags of any image in the batch, K classes of the teacher.
+Dimensions: B images, C tags, P most positive tags of any image in the batch, K classes of the teacher, H×W regions,
+D numbers in a region vector.
 """
 
 import torch
@@ -43,6 +46,35 @@ def ranking_loss(scores: Tensor, labels: Tensor) -> Tensor:
     hinge = pairs + (violations * precise).sum(dim=1)  # [B]
     loss = (hinge / (pairs + EPSILON)).mean()
     return loss.to(torch.promote_types(scores.dtype, torch.float32))
+
+
+def ranking_across_photos(scores: Tensor, labels: Tensor) -> Tensor:
+    """As `ranking_loss`, but photos are ranked for each tag, which is what a search does.
+
+    Takes and returns what `ranking_loss` does; the mean is over the tags that the batch has in one image and lacks in
+    another, 0 without any.
+    """
+    told_apart = (labels > 0).any(dim=0) & (labels < 0).any(dim=0)
+    if not told_apart.any():
+        return scores.to(torch.promote_types(scores.dtype, torch.float32)).sum() * 0.0
+    return ranking_loss(scores[:, told_apart].T, labels[:, told_apart].T)
+
+
+def mirror_loss(vectors: Tensor, mirrored: Tensor, width: int) -> Tensor:
+    """How far region vectors are from those of the mirror image, once these are turned back.
+
+    Args:
+        vectors: [B, H·W, D], any floating type; computed in at least float32.
+        mirrored: the same of the mirror images; no gradient flows into it.
+        width: W, regions in a row.
+
+    Returns:
+        The mean squared difference, by the mean square of `mirrored`: a scalar, at least float32.
+    """
+    precise = torch.promote_types(vectors.dtype, torch.float32)
+    B, R, D = mirrored.shape
+    target = mirrored.detach().reshape(B, R // width, width, D).flip(2).reshape(B, R, D).to(precise)
+    return torch.square(vectors.to(precise) - target).mean() / torch.square(target).mean()
 
 
 def _violations(scores: Tensor, labels: Tensor) -> Tensor:

@@ -40,7 +40,10 @@ class Recipe:
     prior: PriorConfig | None = None
     lexicon: bool = False  # whether label vectors come from the lexicon of `lite`, with `words` behind it
     near: float | None = None  # cosine from which a missing tag counts as unknown beside a present one
+    across: float = 0.0  # weight of the ranking loss across photos, tag by tag, beside the one across tags
     distillation: float = 0.0  # weight of the distillation loss beside the ranking loss
+    mirror: float = 0.0  # weight of the mirror loss: a photo's region vectors towards those of its mirror image
+    channel_dropout: float = 0.0  # share of the backbone's channels that a training photo goes without
     prior_gain: float = 1.0  # times the prior's weight when training is over, for words that no tag comes near to
     average: float = 0.0  # decay of the moving average of the weights that is kept in the end; 0 keeps the last ones
     repeats: dict[str, int] = field(default_factory=dict)  # times an epoch for a collection's photos, by its folder
@@ -55,6 +58,10 @@ class Recipe:
     select_at: int = 5  # the best epoch is the one with the highest F1@k on the validation photos, if there are any
     seed: int = 0
     about: dict[str, Any] = field(default_factory=dict)  # for the model card
+
+    def __post_init__(self) -> None:
+        if self.mirror and not (self.average and self.flip):
+            raise ValueError("The mirror loss compares with an average of the weights, on mirrored photos")
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as plain JSON values, without what it is about."""

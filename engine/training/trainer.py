@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from engine.training.datasets.base import Split
 from engine.training.distributed import Team
 from engine.training.features import Features
 from engine.training.located import LocatedSet
-from engine.training.losses import distillation_loss, ranking_loss
+from engine.training.losses import distillation_loss, ranking_across_photos, ranking_loss
 from engine.training.metrics import precision_recall_f1_at_k
 from engine.training.precision import autocast_type
 from engine.training.recipes import Recipe, Schedule
@@ -36,7 +36,8 @@ from engine.training.scorer import Scored, Scorer, initialise_head
 
 Array = NDArray[np.float32]
 Rows = NDArray[np.int64]
-LOGGED = ("rate", "loss", "ranking", "distillation", "located", "f1")
+LOSSES = ("ranking", "across", "distillation", "located", "mirror")
+LOGGED = ("rate", "loss", *LOSSES, "f1")
 OFFSET_DECAY = 1.0  # weight decay of what tuning adds to the label vectors
 
 
@@ -93,7 +94,7 @@ class Trainer:
         self.labels = label_vectors.shape[0]
         vectors = [label_vectors] if class_vectors is None else [label_vectors, class_vectors]
         names = None if self.located is None else self.located.vectors
-        scorer = Scorer(self.head, np.concatenate(vectors), self.labels, names, recipe.tuning)
+        scorer = Scorer(self.head, np.concatenate(vectors), self.labels, names, recipe.tuning, recipe.channel_dropout)
         self.scorer: Scorer = scorer.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.epoch = 0  # epochs done, of both stages
         self.best = -1.0
@@ -178,24 +179,35 @@ class Trainer:
             else rng.permutation(len(photos))[: steps * recipe.batch_size].reshape(steps, -1)
         )
         self.scorer.train()
-        sums = {"loss": 0.0, "ranking": 0.0, "distillation": 0.0, "located": 0.0}
+        sums = dict.fromkeys(("loss", *LOSSES), 0.0)
         draws = [
             (np.sort(batch)[team.rank :: team.size], photos.mirrored is not None and bool(rng.integers(2)))
             for batch in order
         ]
+
+        def take(draw: tuple[Rows, bool]) -> tuple[Features, Features | None]:
+            rows, flipped = draw
+            opposite = photos.take(rows, not flipped) if recipe.mirror and photos.mirrored is not None else None
+            return photos.take(rows, flipped), opposite
+
         bar = tqdm(draws, desc=f"epoch {self.epoch + 1}", unit=" batches", leave=False, disable=not team.leads)
         with ThreadPoolExecutor(1) as reader:
-            coming = reader.submit(photos.take, *draws[0])
+            coming = reader.submit(take, draws[0])
             for step, (rows, _) in enumerate(bar):
-                features = coming.result()
+                features, mirrored = coming.result()
                 if step + 1 < steps:
-                    coming = reader.submit(photos.take, *draws[step + 1])
-                rate = schedule.at(epoch if schedule.warmup and epoch < schedule.warmup else epoch + step / steps)
+                    coming = reader.submit(take, draws[step + 1])
+                time = epoch + step / steps
+                rate = schedule.at(epoch if epoch < schedule.warmup else time)
                 for group in self.optimiser.param_groups:
                     group["lr"] = rate
                 weight = len(rows) * team.size / order.shape[1]  # makes up for shares of unequal size
                 views = self._draw_views(rng)
-                for name, value in self._step(network, features, photos.split.labels(rows), weight, views).items():
+                target = None if mirrored is None else self._averaged_vectors(mirrored)
+                trust = min(self.epoch + step / steps, 1.0)  # in an average that begins with the first weights
+                labels = photos.split.labels(rows)
+                losses = self._step(network, features, labels, weight, views, target, trust)
+                for name, value in losses.items():
                     sums[name] += value * weight
                 bar.set_postfix(loss=f"{sums['loss'] / (step + 1):.3f}")
         return {"rate": rate, **team.mean({name: value / steps for name, value in sums.items()})}
@@ -207,18 +219,26 @@ class Trainer:
         all_labels: NDArray[np.int8],
         weight: float,
         views: Rows | None = None,
+        mirrored: Tensor | None = None,
+        trust: float = 1.0,
     ) -> dict[str, float]:
-        """One step on this process's share of a batch."""
-        scores, located = self._scores(network, features, views)
+        """One step on this process's share of a batch; `trust` in `mirrored`, from 0 to 1, multiplies its weight."""
+        recipe = self.recipe
+        scores, located, mirror = self._scores(network, features, views, mirrored)
         labels = torch.from_numpy(all_labels[:, : self.labels]).to(self.device)
         loss = ranking = ranking_loss(scores[:, : self.labels], labels)
-        distillation = torch.zeros(())
-        if self.recipe.distillation and features.teacher is not None:
+        across = distillation = torch.zeros(())
+        if recipe.across:
+            across = ranking_across_photos(scores[:, : self.labels], labels)
+            loss = loss + recipe.across * across
+        if recipe.distillation and features.teacher is not None:
             teacher = torch.from_numpy(features.teacher).to(self.device).float()
             distillation = distillation_loss(scores[:, self.labels :], teacher / teacher.sum(1, keepdim=True))
-            loss = loss + self.recipe.distillation * distillation
+            loss = loss + recipe.distillation * distillation
         if views is not None:
-            loss = loss + self.recipe.located * located
+            loss = loss + recipe.located * located
+        if mirrored is not None:
+            loss = loss + recipe.mirror * trust * mirror
         if not math.isfinite(loss.item()):
             raise DataError(
                 f"Training came apart in epoch {self.epoch + 1}: the loss is {loss.item()}",
@@ -233,8 +253,10 @@ class Trainer:
         return {
             "loss": loss.item(),
             "ranking": ranking.item(),
+            "across": across.item(),
             "distillation": distillation.item(),
             "located": located.item(),
+            "mirror": mirror.item(),
         }
 
     def _draw_views(self, rng: np.random.Generator) -> Rows | None:
@@ -244,20 +266,37 @@ class Trainer:
         drawn = rng.choice(len(self.located), min(self.recipe.located_batch, len(self.located)), replace=False)
         return np.sort(drawn)[self.team.rank :: self.team.size]
 
-    def _scores(self, network: Callable[..., Scored], features: Features, views: Rows | None = None) -> Scored:
+    def _scores(
+        self,
+        network: Callable[..., Scored],
+        features: Features,
+        views: Rows | None = None,
+        mirrored: Tensor | None = None,
+    ) -> Scored:
         """What a Scorer gives for photos, and for views beside them."""
-        dtype = self.autocast or torch.float32
         shares = None
         if views is not None and self.located is not None and len(views):
             beside = self.located.features.take(views)
             features = Features(*(_joined(photos, view) for photos, view in zip(features, beside, strict=True)))  # type: ignore[arg-type]
             shares = torch.from_numpy(self.located.shares[views]).to(self.device).float()
-        regions = torch.from_numpy(features.regions).to(self.device, dtype, memory_format=torch.channels_last)
-        scene, direction = (
-            None if half is None else torch.from_numpy(half).to(self.device, dtype) for half in features[1:3]
-        )
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
-            return network(regions, scene, direction, shares)
+            return network(*self._inputs(features), shares, mirrored)
+
+    def _inputs(self, features: Features) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Regions, scene and the prior's direction as a Scorer takes them."""
+        dtype = self.autocast or torch.float32
+        regions = torch.from_numpy(features.regions).to(self.device, dtype, memory_format=torch.channels_last)
+        scene = torch.from_numpy(features.scene).to(self.device, dtype)
+        direction = features.direction
+        return regions, scene, None if direction is None else torch.from_numpy(direction).to(self.device, dtype)
+
+    @torch.no_grad()
+    def _averaged_vectors(self, features: Features) -> Tensor:
+        """Region vectors by the average of the recent weights, which is ahead of the weights themselves."""
+        assert self.average is not None  # the recipe sees to it
+        teacher = cast(Scorer, self.average.module.eval())
+        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+            return teacher.region_vectors(*self._inputs(features))
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:

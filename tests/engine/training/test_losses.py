@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import Tensor
 
-from engine.training.losses import distillation_loss, ranking_loss
+from engine.training.losses import distillation_loss, mirror_loss, ranking_across_photos, ranking_loss
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 SHAPES = arrays.array_shapes(min_dims=2, max_dims=2, max_side=9)
@@ -74,7 +74,24 @@ def test_a_common_offset_of_a_million_keeps_the_gradient():
     torch.testing.assert_close(far_gradient, gradient)
 
 
-@pytest.mark.parametrize("loss", [ranking_loss, distillation_loss])
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_photos_are_ranked_for_each_tag_that_one_has_and_another_lacks(data):
+    shape = data.draw(SHAPES)
+    scores = torch.tensor(data.draw(arrays.arrays(np.int64, shape, elements=st.integers(-6, 6)))) / 2
+    labels = torch.tensor(data.draw(arrays.arrays(np.int64, shape, elements=st.integers(-1, 1))))
+    loss, gradient = value_and_gradient(ranking_across_photos, scores, labels)
+    tags = [i for i, tag in enumerate(labels.T.tolist()) if {-1, 1} <= set(tag)]
+    if not tags:
+        assert loss == 0
+        assert not gradient.any()
+        return
+    expected, expected_gradient = value_and_gradient(lambda s, y: pairwise(s.T[tags], y.T[tags]), scores, labels)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(gradient, expected_gradient)
+
+
+@pytest.mark.parametrize("loss", [ranking_loss, ranking_across_photos, distillation_loss])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
 def test_half_precision_scores_are_computed_in_float32_and_get_gradients_of_their_own_type(loss, dtype):
     scores = torch.randn(3, 8).to(dtype)
@@ -124,3 +141,18 @@ def test_distillation_does_not_train_the_teacher():
 def test_distillation_refuses_a_temperature_that_is_not_positive(temperature):
     with pytest.raises(ValueError, match="Temperature must be positive"):
         distillation_loss(torch.zeros(1, 2), torch.ones(1, 2) / 2, temperature)
+
+
+def test_a_map_and_its_mirror_image_agree_and_any_other_differs_by_its_share():
+    vectors = torch.randn(2, 12, 5)
+    mirrored = vectors.reshape(2, 3, 4, 5).flip(2).reshape(2, 12, 5)  # three rows of four
+    assert mirror_loss(vectors, mirrored, 4) == 0
+    assert mirror_loss(vectors, vectors, 4) > 0.1
+    torch.testing.assert_close(mirror_loss(1.1 * vectors, mirrored, 4), torch.tensor(0.01))
+    assert mirror_loss(vectors.bfloat16(), mirrored.bfloat16(), 4).dtype == torch.float32
+
+
+def test_the_mirror_image_is_not_trained():
+    mirrored = torch.randn(1, 4, 3, requires_grad=True)
+    mirror_loss(torch.randn(1, 4, 3, requires_grad=True), mirrored, 2).backward()
+    assert mirrored.grad is None

@@ -13,6 +13,7 @@ import torch
 
 from engine.errors import DataError, UnseenError
 from engine.training.distributed import Team
+from engine.training.losses import mirror_loss
 from engine.training.metrics import average_precision
 from engine.training.precision import autocast_type
 from engine.training.recipes import RECIPES, Schedule, recipe_for
@@ -80,8 +81,9 @@ def test_a_run_killed_in_the_middle_of_an_epoch_and_resumed_is_the_undisturbed_r
     assert (tmp_path / "log.csv").read_text() == (undisturbed[1] / "log.csv").read_text()
 
 
-def test_the_average_of_the_weights_is_kept_and_survives_an_interruption(tmp_path, monkeypatch):
-    recipe = replace(RECIPE, average=0.9)
+@pytest.mark.parametrize("more", [{}, {"mirror": 1.0, "across": 1.0, "channel_dropout": 0.2}])
+def test_the_average_of_the_weights_is_kept_and_survives_an_interruption(tmp_path, monkeypatch, more):
+    recipe = replace(RECIPE, average=0.9, **more)
     made = trainer(tmp_path / "whole", recipe)
     whole = made.fit(photos())
     assert same(whole, made.average.module.head)
@@ -302,3 +304,37 @@ def test_label_vectors_are_scored_with_the_bias(tmp_path):
     assert made.scorer.queries.shape == (TAGS + 5, 5)
     assert (made.scorer.queries[:, -1] == 1).all()
     np.testing.assert_array_equal(made.scorer.queries[:TAGS, :-1], vectors(TAGS, 1))
+
+
+def test_each_loss_is_in_the_log_and_the_mirror_loss_makes_maps_of_mirror_images_alike(tmp_path):
+    schedule = Schedule(1e-2, 1e-3, epochs=8, warmup=1)
+    unlike = {}
+    for weight in (0.0, 3.0):
+        folder = tmp_path / str(weight)
+        recipe = replace(RECIPE, schedule=schedule, average=0.8, across=0.5, mirror=weight)
+        head = trainer(folder, recipe).fit(photos())
+        drawn = photos()
+        with torch.no_grad():
+            plain, mirrored = (
+                head.biam.region_vectors(*(torch.from_numpy(half.copy()).float() for half in features[:2]))
+                for features in (drawn.features, drawn.mirrored)
+            )
+        unlike[weight] = mirror_loss(plain, mirrored, 4)
+    assert unlike[3.0] < 0.9 * unlike[0.0]
+    assert all(float(row["across"]) > 0 for row in log(folder))
+    assert float(log(folder)[-1]["mirror"]) > 0
+
+
+def test_a_mirror_loss_without_mirrored_photos_or_an_average_is_refused():
+    for lacking in ({"average": 0.9, "flip": False}, {"flip": True}):
+        with pytest.raises(ValueError, match="average of the weights, on mirrored photos"):
+            replace(RECIPE, mirror=1.0, **lacking)
+
+
+def test_channels_are_dropped_in_training_only(tmp_path):
+    scorer = trainer(tmp_path, replace(RECIPE, channel_dropout=0.5)).scorer
+    scorer.head.biam.region_context_block.dropout = 0.0
+    inputs = trainer(tmp_path)._inputs(photos().take(np.arange(4)))
+    assert torch.equal(scorer.eval().region_vectors(*inputs), scorer.region_vectors(*inputs))
+    drawn = {float(scorer.train().region_vectors(*inputs).detach().sum()) for _ in range(4)}
+    assert len(drawn) == 4
