@@ -83,14 +83,25 @@ class RegionMaps:
     @classmethod
     def of(cls, items: Sequence[tuple[int, RegionMap]]) -> "RegionMaps":
         """Put single region maps together."""
-        grids = tuple(region_map.grid for _, region_map in items)
         codes = [region_map.codes for _, region_map in items]
-        return cls(
-            np.array([photo_id for photo_id, _ in items], np.int64),
-            grids,
-            np.concatenate(codes) if codes else np.zeros((0, 0), np.int8),
-            np.cumsum([0, *(len(grid) for grid in grids)], dtype=np.int64),
-        )
+        together = np.concatenate(codes) if codes else np.zeros((0, 0), np.int8)
+        return cls._of([photo_id for photo_id, _ in items], [region_map.grid for _, region_map in items], together)
+
+    @classmethod
+    def from_bytes(cls, items: Sequence[tuple[int, Grid, bytes]]) -> "RegionMaps":
+        """Put region maps together that are still bytes; raises ValueError for data that does not fill its grid."""
+        if not items:
+            return cls.of([])
+        ids, grids, parts = zip(*items, strict=True)
+        dims = len(parts[0]) // len(grids[0])
+        if any(len(part) != len(grid) * dims for grid, part in zip(grids, parts, strict=True)):
+            raise ValueError("bytes that do not fill their grids")
+        return cls._of(ids, grids, np.frombuffer(b"".join(parts), np.int8).reshape(-1, dims))
+
+    @classmethod
+    def _of(cls, ids: Sequence[int], grids: Sequence[Grid], codes: Codes) -> "RegionMaps":
+        offsets = np.cumsum([0, *map(len, grids)], dtype=np.int64)
+        return cls(np.array(ids, np.int64), tuple(grids), codes, offsets)
 
 
 def quantise(vectors: Array, steps: Array) -> Codes:

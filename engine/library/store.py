@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Integer, Row, bindparam, cast, delete, func, insert, select, text
+from sqlalchemy import Column, Integer, Row, bindparam, cast, delete, func, insert, select, text
 
 from engine.library.batches import METADATA, write_batch
 from engine.library.conditions import conditions, is_later, under
@@ -56,7 +56,7 @@ class Store(Database):
     def photo_at(self, path: str) -> Photo | None:
         """The photo with this absolute path, or None."""
         with self.reading() as connection:
-            row = connection.execute(select(photos).where(photos.c.path == path)).first()
+            row = connection.execute(select(*_PHOTO).where(photos.c.path == path)).first()
         return None if row is None else _photo(row)
 
     def photos(self, ids: Sequence[int]) -> dict[int, Photo]:
@@ -64,7 +64,7 @@ class Store(Database):
         found: dict[int, Photo] = {}
         with self.reading() as connection:
             for chunk in _chunks(ids):
-                found.update((row.id, _photo(row)) for row in connection.execute(_BY_IDS, {"ids": chunk}))
+                found.update((row[0], _photo(row)) for row in connection.execute(_BY_IDS, {"ids": chunk}))
         return found
 
     def page(
@@ -79,7 +79,7 @@ class Store(Database):
         """Photos by path, or by date taken (those without a date last); `offset` photos after a place are left out."""
         order = (photos.c.taken_at.desc().nulls_last(), photos.c.id) if newest_first else (photos.c.path,)
         wanted = [*conditions(filters), *([is_later(after, newest_first)] if after else [])]
-        query = select(photos).where(*wanted).order_by(*order).limit(limit).offset(offset)
+        query = select(*_PHOTO).where(*wanted).order_by(*order).limit(limit).offset(offset)
         with self.reading() as connection:
             return [_photo(row) for row in connection.execute(query)]
 
@@ -91,13 +91,11 @@ class Store(Database):
 
     def region_maps(self, ids: Sequence[int]) -> RegionMaps:
         """Region maps of the photos, by ascending id; ids that are gone are left out."""
-        rows: list[Row[Any]] = []
+        rows: list[Sequence[Any]] = []
         with self.reading() as connection:
             for chunk in _chunks(sorted({int(i) for i in ids})):
                 rows += connection.execute(_MAPS, {"ids": chunk})
-        return RegionMaps.of(
-            [(row.photo_id, RegionMap.from_bytes(Grid(row.rows, row.cols), row.codes)) for row in rows]
-        )
+        return RegionMaps.from_bytes([(key, Grid(height, width), codes) for key, height, width, codes in rows])
 
     def dates(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Ids of the photos that have a date, ascending, and when they were taken, in seconds since 1970."""
@@ -298,31 +296,21 @@ def _chunks(ids: Sequence[int]) -> Iterable[list[int]]:
     return (plain[start : start + CHUNK] for start in range(0, len(plain), CHUNK))
 
 
-def _photo(row: Row[Any]) -> Photo:
-    return Photo(
-        row.id,
-        row.path,
-        row.width,
-        row.height,
-        row.format,
-        row.taken_at,
-        row.camera,
-        FileStamp(row.size, row.mtime_ns),
-        row.content_hash,
-        row.added_at,
-        row.taken_offset,
-        row.taken_from,
-        row.lens,
-        row.latitude,
-        row.longitude,
-        row.rating,
-        row.warning,
-        row.missing_since,
-    )
+_PHOTO: tuple[Column[Any], ...] = (
+    *(photos.c.id, photos.c.path, photos.c.width, photos.c.height, photos.c.format, photos.c.taken_at, photos.c.camera),
+    *(photos.c.size, photos.c.mtime_ns, photos.c.content_hash, photos.c.added_at, photos.c.taken_offset),
+    *(photos.c.taken_from, photos.c.lens, photos.c.latitude, photos.c.longitude, photos.c.rating, photos.c.warning),
+    photos.c.missing_since,
+)  # as `Photo` has them
+
+
+def _photo(row: Sequence[Any]) -> Photo:
+    photo_id, path, width, height, kind, taken_at, camera, size, mtime_ns, *rest = row  # a name takes a µs to look up
+    return Photo(photo_id, path, width, height, kind, taken_at, camera, FileStamp(size, mtime_ns), *rest)
 
 
 # Asked so often that they are put together once.
-_BY_IDS = select(photos).where(photos.c.id.in_(bindparam("ids", expanding=True)))
+_BY_IDS = select(*_PHOTO).where(photos.c.id.in_(bindparam("ids", expanding=True)))
 _MAPS = (
     select(region_maps.c.photo_id, region_maps.c.rows, region_maps.c.cols, region_maps.c.codes)
     .where(region_maps.c.photo_id.in_(bindparam("ids", expanding=True)))
