@@ -7,6 +7,7 @@ search needs no encoder. Words outside the table come from GloVe, through a line
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ class Lexicon(WordVectors):
         whole = normalise(phrase)
         words = self.split(phrase)
         spellings = (whole, whole.replace("-", " "), *(join.join(words) for join in (" ", "-", "")))
-        for entry in (*map(self._table.entries.find, spellings), *map(self._entry, spellings)):
+        for entry in chain(map(self._table.entries.find, spellings), map(self._entry, spellings)):
             if entry is not None:
                 return self._table[entry]
         if not words:
@@ -138,7 +139,9 @@ class Lexicon(WordVectors):
     def _entry(self, text: str) -> int | None:
         """The place of an entry in the table, also by another spelling, or written as one word ("trafficlight")."""
         find = self._table.entries.find
-        for spelling in (text, *other_spellings(text)):
+        if (entry := find(text)) is not None:  # as most are, and other spellings take their time
+            return entry
+        for spelling in other_spellings(text):
             entry = find(spelling)
             if entry is not None:
                 return entry
