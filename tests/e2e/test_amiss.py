@@ -1,5 +1,7 @@
 """Names that are markup, a server that is gone, calls that fail, a browser without scripts."""
 
+from urllib.parse import urlsplit
+
 import pytest
 from playwright.sync_api import expect
 
@@ -11,12 +13,16 @@ from tests.webapp.serving import COLOUR_SERVE, started
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, colour_bundle, photos):
+def settings(tmp_path_factory, colour_bundle, photos):
     folder = tmp_path_factory.mktemp("amiss")
     index(folder, colour_bundle, sorted(path for path in photos.rglob("*") if path.is_file()))
     with Store.create(folder, colour_bundle.name, colour_bundle.fingerprint) as store:
         store.remember_root(str(photos))
-    settings = Settings(library=folder, model=str(colour_bundle.folder), cache=colour_bundle.cache)
+    return Settings(library=folder, model=str(colour_bundle.folder), cache=colour_bundle.cache)
+
+
+@pytest.fixture(scope="module")
+def server(settings):
     with started(settings, code=COLOUR_SERVE) as running:
         yield running
 
@@ -34,19 +40,19 @@ def test_hostile_names_are_shown_as_text(visit, photos):
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_when_the_server_is_gone_the_page_says_so_and_goes_on_later(visit):
-    visit.expected += ["ERR_FAILED"]
-    page = visit("/?q=red&min_confidence=0")
-    shown = page.locator(".grid li").count()
-    page.route("**/*", lambda route: route.abort())
+def test_when_the_server_is_gone_the_page_says_so_and_goes_on_later(visit, settings):
+    with started(settings, code=COLOUR_SERVE) as server:
+        visit.expected += ["net::ERR_", server.address]
+        page = visit(f"{server.address.rstrip('/')}/?q=red&min_confidence=0")
+        shown = page.locator(".grid li").count()
     page.keyboard.press("/")
     page.keyboard.type("rouge")
     page.keyboard.press("Enter")
     expect(page.locator(".toast")).to_contain_text("The server does not answer")
     expect(page.locator(".grid li")).to_have_count(shown)
-    page.unroute("**/*")
-    page.locator(".toast button").click()
-    page.wait_for_url("**q=rouge**")
+    with started(settings, "--port", str(urlsplit(server.address).port), code=COLOUR_SERVE):
+        page.locator(".toast button").click()
+        page.wait_for_url("**q=rouge**")
 
 
 def test_when_a_call_fails_the_page_says_why(visit):
