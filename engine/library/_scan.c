@@ -26,16 +26,17 @@
 #define MOST_THREADS 16
 #define COLUMNS 64         /* of scores, side by side */
 #define MANY_TERMS 7       /* from which on it pays to score 16 at once */
-#define MOST_TOGETHER 256  /* regions, for so many terms, and */
-#define UNPACKED 32768     /* bytes of theirs */
+#define MOST_TOGETHER 256  /* regions whose sums are pooled with those of other terms or photos, and */
+#define MOST_LARGEST 8     /* of the largest of them */
+#define UNPACKED 32768     /* bytes of a photo, for many terms */
 #define PHOTOS_AT_ONCE 256 /* that a thread takes */
 #define LANES 16           /* numbers of four bytes in the widest vector */
-#define NONE INT32_MIN     /* the sum of no region */
 #define SKETCH_LOW -128    /* a sketch stands for SKETCH_LOW + SKETCH_STEP·a and what the mean of 16 codes lies above it */
 #define SKETCH_STEP 16
 #define TINY 1e-20f        /* taken for zero */
 #define ROUNDING 1e-4f     /* 2^-24 · 127, and room to be safe */
-#define AHEAD 16384        /* bytes that are fetched before they are needed */
+#define AHEAD 16384        /* bytes that are fetched before they are needed, or */
+#define LATER 8            /* photos */
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
@@ -90,17 +91,17 @@ static float mean_of_largest(const float *scores, int n, int k)
     return sum / held;
 }
 
-/* The same for sums of near scores, which hold at most 21 bits and NONE in lanes without a region. */
+/* The same for sums of near scores, which hold at most 21 bits. */
 CLONES static float mean_of_largest_sums(int32_t *restrict sums, int n, int k)
 {
     int64_t sum = 0;
     if (n <= 128) { /* the place makes numbers differ, so each round finds the largest below the last one */
         int32_t last = INT32_MAX;
-        for (int r = 0; r < n; r++) sums[r] = sums[r] == NONE ? NONE : sums[r] * 128 + r;
+        for (int r = 0; r < n; r++) sums[r] = sums[r] * 128 + r;
         for (int i = 0; i < k; i++) {
-            int32_t largest = NONE;
+            int32_t largest = INT32_MIN;
             for (int r = 0; r < n; r++) {
-                int32_t s = sums[r] < last ? sums[r] : NONE;
+                int32_t s = sums[r] < last ? sums[r] : INT32_MIN;
                 largest = s > largest ? s : largest;
             }
             sum += largest >> 7;
@@ -162,11 +163,11 @@ static void exact(const Job *job, int64_t photo, int64_t row)
         job->scores[row * job->terms + t] = mean_of_largest(scores[t], job->regions, job->top_k);
 }
 
-/* Near scores: of `a` alone, in integers. Sums of 4-bit numbers with the rounded query go to 2·V·LANES lanes, V = ceil(
-   half / LANES): those of the low halves first. */
+/* Near scores: of `a` alone, in integers. Sums of 4-bit numbers with the rounded query are those of 2·half regions. */
 
-static void sums_plain(const uint8_t *a, const int8_t *query, int groups, int half, int32_t *sums, int32_t *upper)
+static void sums_plain(const uint8_t *a, const int8_t *query, int groups, int half, int32_t *sums)
 {
+    int32_t *upper = sums + half;
     for (int r = 0; r < half; r++) sums[r] = upper[r] = 0;
     for (int g = 0; g < groups; g++, a += 4 * half, query += 4)
         for (int r = 0; r < half; r++)
@@ -179,83 +180,63 @@ static void sums_plain(const uint8_t *a, const int8_t *query, int groups, int ha
 #if X86
 #define VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
 
-/* `vectors` of regions at a time, 4 at most. A byte is low + 16·high, so the sums of high halves follow by subtraction. */
+/* Add the products of four bytes, not signed, and four signed ones to each sum. */
+VNNI static inline __attribute__((always_inline)) void add_products(__m512i *sums, __m512i bytes, __m512i signed_bytes)
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(*sums) : "v"(bytes), "v"(signed_bytes)); /* GCC 12 moves the intrinsic's sums */
+}
+
+/* Sums of `vectors` of regions (1 to 4), `last` of them in the last one. A byte is low + 16·high, so the sums of high
+   halves follow by subtraction. The plane of the photo that comes later is fetched meanwhile, from `later` on. */
 VNNI static inline __attribute__((always_inline)) void
-sums_of_vectors(int vectors, const uint8_t *a, const int8_t *query, int groups, int half, int32_t *sums, int32_t *upper)
+sums_of_vectors(int vectors, int last, const uint8_t *a, const uint8_t *later, const int8_t *query, int groups,
+                int half, int32_t *sums, int32_t *upper)
 {
     const __m512i low = _mm512_set1_epi8(15);
-    for (int r = 0; r < half; r += 16 * vectors, a += 64 * vectors) {
-        __m512i lows[4], wholes[4];
-        __mmask16 there[4];
-        for (int i = 0; i < vectors; i++) {
-            int left = half - r - 16 * i;
-            there[i] = left >= 16 ? 0xFFFF : left > 0 ? (1u << left) - 1 : 0;
-            lows[i] = wholes[i] = _mm512_setzero_si512();
-        }
-        const uint8_t *at = a;
-        for (int g = 0; g < groups; g++, at += 4 * half) {
-            int32_t four;
-            memcpy(&four, query + 4 * g, 4);
-            __m512i q = _mm512_set1_epi32(four);
+    __mmask16 there = (__mmask16)((1u << last) - 1);
+    __m512i lows[4], wholes[4];
 #pragma GCC unroll 4
-            for (int i = 0; i < vectors; i++) {
-                __m512i packed = _mm512_maskz_loadu_epi32(there[i], at + 64 * i);
-                _mm_prefetch((const char *)at + AHEAD + 64 * i, _MM_HINT_T1);
-                lows[i] = _mm512_dpbusd_epi32(lows[i], _mm512_and_si512(packed, low), q);
-                wholes[i] = _mm512_dpbusd_epi32(wholes[i], packed, q);
-            }
+    for (int i = 0; i < vectors; i++) lows[i] = wholes[i] = _mm512_setzero_si512();
+    for (int g = 0; g < groups; g++, a += 4 * half, later += 4 * half) {
+        int32_t four;
+        memcpy(&four, query + 4 * g, 4);
+        __m512i q = _mm512_set1_epi32(four);
+#pragma GCC unroll 4
+        for (int i = 0; i < vectors; i++) {
+            const uint8_t *at = a + 64 * i;
+            __m512i packed = i < vectors - 1 ? _mm512_loadu_si512(at) : _mm512_maskz_loadu_epi32(there, at);
+            __asm__("" : "+v"(packed)); /* or GCC 12 reads it twice */
+            _mm_prefetch((const char *)later + 64 * i, _MM_HINT_T1);
+            add_products(&lows[i], _mm512_and_si512(packed, low), q);
+            add_products(&wholes[i], packed, q);
         }
-        for (int i = 0; i < vectors && there[i]; i++) {
-            _mm512_storeu_si512(sums + r + 16 * i, lows[i]);
-            _mm512_storeu_si512(upper + r + 16 * i, _mm512_srai_epi32(_mm512_sub_epi32(wholes[i], lows[i]), 4));
-        }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < vectors; i++) {
+        __m512i high = _mm512_srai_epi32(_mm512_sub_epi32(wholes[i], lows[i]), 4);
+        __mmask16 kept = i < vectors - 1 ? 0xFFFF : there;
+        _mm512_mask_storeu_epi32(sums + 16 * i, kept, lows[i]);
+        _mm512_mask_storeu_epi32(upper + 16 * i, kept, high);
     }
 }
 
-VNNI static void sums_vnni(const uint8_t *a, const int8_t *query, int groups, int half, int32_t *sums, int32_t *upper)
+VNNI static void sums_vnni(const uint8_t *a, const uint8_t *later, const int8_t *query, int groups, int half,
+                           int32_t *sums)
 {
-    if (half <= 16)
-        sums_of_vectors(1, a, query, groups, half, sums, upper);
-    else
-        sums_of_vectors(4, a, query, groups, half, sums, upper);
-}
-
-/* As `mean_of_largest_sums`, for up to 16 · `vectors` lanes, 128 at most. */
-VNNI static inline __attribute__((always_inline)) float
-mean_of_largest_of_vectors(int vectors, const int32_t *sums, int n, int k)
-{
-    const __m512i none = _mm512_set1_epi32(NONE), next = _mm512_set1_epi32(16);
-    __m512i place = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    __m512i keys[8], last = _mm512_set1_epi32(INT32_MAX), sum = _mm512_setzero_si512();
-#pragma GCC unroll 8
-    for (int i = 0; i < vectors; i++, place = _mm512_add_epi32(place, next)) {
-        __m512i here = 16 * i < n ? _mm512_loadu_si512(sums + 16 * i) : none;
-        keys[i] = _mm512_mask_or_epi32(none, _mm512_cmpneq_epi32_mask(here, none), _mm512_slli_epi32(here, 7), place);
+    int32_t *upper = sums + half;
+    int left = half;
+    for (; left > 64; left -= 64, a += 256, later += 256, sums += 64, upper += 64)
+        sums_of_vectors(4, 16, a, later, query, groups, half, sums, upper);
+    switch ((left + 15) / 16) { /* each is compiled for itself, with all sums in registers */
+    case 1: sums_of_vectors(1, left, a, later, query, groups, half, sums, upper); break;
+    case 2: sums_of_vectors(2, left - 16, a, later, query, groups, half, sums, upper); break;
+    case 3: sums_of_vectors(3, left - 32, a, later, query, groups, half, sums, upper); break;
+    default: sums_of_vectors(4, left - 48, a, later, query, groups, half, sums, upper);
     }
-    for (int i = 0; i < k; i++) {
-        __m512i largest[2] = {none, none};
-#pragma GCC unroll 8
-        for (int j = 0; j < vectors; j++) {
-            __mmask16 below = _mm512_cmplt_epi32_mask(keys[j], last);
-            largest[j % 2] = _mm512_mask_max_epi32(largest[j % 2], below, largest[j % 2], keys[j]);
-        }
-        last = _mm512_max_epi32(largest[0], largest[1]);
-        last = _mm512_max_epi32(last, _mm512_shuffle_i64x2(last, last, 0x4E));
-        last = _mm512_max_epi32(last, _mm512_shuffle_i64x2(last, last, 0xB1));
-        last = _mm512_max_epi32(last, _mm512_shuffle_epi32(last, 0x4E));
-        last = _mm512_max_epi32(last, _mm512_shuffle_epi32(last, 0xB1));
-        sum = _mm512_add_epi32(sum, _mm512_srai_epi32(last, 7));
-    }
-    return (float)_mm512_cvtsi512_si32(sum) / k;
-}
-
-VNNI static float mean_of_largest_vnni(const int32_t *sums, int n, int k)
-{
-    return n <= 32 ? mean_of_largest_of_vectors(2, sums, n, k) : mean_of_largest_of_vectors(8, sums, n, k);
 }
 
 __attribute__((target("avx2"))) static void
-sums_avx2(const uint8_t *a, const int8_t *query, int groups, int half, int32_t *sums, int32_t *upper)
+sums_avx2(const uint8_t *a, const int8_t *query, int groups, int half, int32_t *sums)
 {
     const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
     for (int r = 0; r < half; r += 8) {
@@ -272,8 +253,8 @@ sums_avx2(const uint8_t *a, const int8_t *query, int groups, int half, int32_t *
             first = _mm256_add_epi32(first, _mm256_madd_epi16(of_low, ones));
             second = _mm256_add_epi32(second, _mm256_madd_epi16(of_high, ones));
         }
-        _mm256_storeu_si256((__m256i *)(sums + r), first);
-        _mm256_storeu_si256((__m256i *)(upper + r), second);
+        _mm256_maskstore_epi32(sums + r, there, first);
+        _mm256_maskstore_epi32(sums + half + r, there, second);
     }
 }
 #endif
@@ -315,37 +296,6 @@ CLONES static float rounded(const float *restrict query, const int8_t *restrict 
     return common;
 }
 
-#if X86
-VNNI static float rounded_vnni(const float *query, const int8_t *low, const uint8_t *step, const uint8_t *middle, int n,
-                               float *units, int8_t *bytes, float *lost)
-{
-    __m512 largest = _mm512_set1_ps(TINY);
-    for (int d = 0; d < n; d += LANES) {
-        __m512 s = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(step + d))));
-        largest = _mm512_max_ps(largest, _mm512_abs_ps(_mm512_mul_ps(_mm512_loadu_ps(query + d), s)));
-    }
-    float unit = _mm512_reduce_max_ps(largest) / 127;
-    __m512 common = _mm512_setzero_ps(), square = common, inverse = _mm512_set1_ps(1 / unit);
-    const __m512 half = _mm512_set1_ps(0.5f), whole_unit = _mm512_set1_ps(unit);
-    for (int d = 0; d < n; d += LANES) {
-        __m512 q = _mm512_loadu_ps(query + d);
-        __m512 s = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(step + d))));
-        __m512 l = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(low + d))));
-        __m512 m = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(middle + d))));
-        __m512 scaled = _mm512_mul_ps(_mm512_mul_ps(q, s), inverse);
-        __m512i whole = _mm512_cvtps_epi32(scaled);
-        __m512 rest = _mm512_sub_ps(scaled, _mm512_cvtepi32_ps(whole));
-        common = _mm512_fmadd_ps(q, _mm512_add_ps(l, _mm512_fmsub_ps(s, half, half)), common);
-        common = _mm512_fmadd_ps(_mm512_mul_ps(rest, whole_unit), m, common);
-        square = _mm512_fmadd_ps(rest, rest, square);
-        _mm_storeu_si128((__m128i *)(bytes + d), _mm512_cvtsepi32_epi8(whole));
-    }
-    *units = unit;
-    *lost = unit * sqrtf(_mm512_reduce_add_ps(square));
-    return _mm512_reduce_add_ps(common);
-}
-#endif
-
 /* Two bytes for each number, of 128 units and of one; `lost` for those that meet a, and for those that meet b. */
 CLONES static float rounded_twice(const float *restrict query, const int8_t *restrict low,
                                   const uint8_t *restrict step, const uint8_t *restrict middle, int n, float *units,
@@ -368,47 +318,45 @@ CLONES static float rounded_twice(const float *restrict query, const int8_t *res
     return common * unit;
 }
 
-static void sums_of(const Job *job, const uint8_t *plane, const int8_t *bytes, int32_t *sums, int32_t *upper)
+static void sums_of(const Job *job, const uint8_t *plane, const int8_t *bytes, int32_t *sums)
 {
 #if X86
     if (job->vnni)
-        sums_vnni(plane, bytes, job->groups, job->half / 4, sums, upper);
+        sums_vnni(plane, plane, bytes, job->groups, job->half / 4, sums);
     else if (job->avx2)
-        sums_avx2(plane, bytes, job->groups, job->half / 4, sums, upper);
+        sums_avx2(plane, bytes, job->groups, job->half / 4, sums);
     else
 #endif
-        sums_plain(plane, bytes, job->groups, job->half / 4, sums, upper);
-}
-
-/* The mean of the largest sums of a photo's regions, those of its high halves being `lanes` after those of low ones. */
-static float pooled(const Job *job, int32_t *sums, int lanes)
-{
-    int half = job->half / 4;
-    for (int r = half; r < lanes; r++) sums[r] = sums[lanes + r] = NONE;
-    for (int r = job->regions - half; r < half; r++) sums[lanes + r] = NONE;
-#if X86
-    if (job->vnni && lanes <= 64) return mean_of_largest_vnni(sums, 2 * lanes, job->top_k);
-#endif
-    return mean_of_largest_sums(sums, 2 * lanes, job->top_k);
+        sums_plain(plane, bytes, job->groups, job->half / 4, sums);
 }
 
 static void sketched(const Job *job, int64_t photo, int64_t row, const Queries *queries)
 {
-    _Alignas(64) int32_t sums[MOST_REGIONS + 2 * LANES];
-    int lanes = (job->half / 4 + LANES - 1) / LANES * LANES;
+    int32_t sums[MOST_REGIONS + 1];
     const uint8_t *sketch = job->coarse + (size_t)photo * job->groups * job->half;
     for (int t = 0; t < job->terms; t++) {
-        sums_of(job, sketch, queries->bytes + t * job->width, sums, sums + lanes);
-        job->scores[row * job->terms + t] = queries->common[t] + queries->unit[t] * pooled(job, sums, lanes);
+        sums_of(job, sketch, queries->bytes + t * job->width, sums);
+        float mean = mean_of_largest_sums(sums, job->regions, job->top_k);
+        job->scores[row * job->terms + t] = queries->common[t] + queries->unit[t] * mean;
     }
+}
+
+/* Sums of both planes with a query of two bytes, of 16 units each. */
+static void sums_of_both(const Job *job, int64_t photo, const Bytes *bytes, int32_t *sums)
+{
+    int32_t more[3][MOST_REGIONS + 1];
+    size_t place = (size_t)photo * job->groups * job->half;
+    sums_of(job, job->coarse + place, bytes->a, sums);
+    sums_of(job, job->fine + place, bytes->b, more[0]);
+    sums_of(job, job->coarse + place, bytes->a_less, more[1]);
+    sums_of(job, job->fine + place, bytes->b_less, more[2]);
+    for (int r = 0; r < job->regions; r++) sums[r] = 8 * (sums[r] + more[0][r]) + (more[1][r] + more[2][r]) / 16;
 }
 
 static void near(const Job *job, int64_t photo, int64_t row, const Queries *queries)
 {
-    _Alignas(64) int32_t sums[MOST_REGIONS + 2 * LANES], more[3][MOST_REGIONS + 2 * LANES];
+    int32_t sums[MOST_REGIONS + 1];
     Bytes bytes;
-    int lanes = (job->half / 4 + LANES - 1) / LANES * LANES;
-    size_t place = (size_t)photo * job->groups * job->half;
     const int8_t *low = job->low + photo * job->width;
     const uint8_t *step = job->step + photo * job->width;
     const uint8_t *middle = job->middle + photo * job->width;
@@ -418,26 +366,16 @@ static void near(const Job *job, int64_t photo, int64_t row, const Queries *quer
         const float *query = queries->padded + t * job->width;
         float unit, common, error, less[2];
         if (!job->fine) {
-#if X86
-            if (job->vnni)
-                common = rounded_vnni(query, low, step, middle, job->width, &unit, bytes.a, less);
-            else
-#endif
-                common = rounded(query, low, step, middle, job->width, &unit, bytes.a, less);
-            sums_of(job, job->coarse + place, bytes.a, sums, sums + lanes);
+            common = rounded(query, low, step, middle, job->width, &unit, bytes.a, less);
+            sums_of(job, job->coarse + (size_t)photo * job->groups * job->half, bytes.a, sums);
             error = queries->length[t] * lost + less[0] * spread;
         } else {
             common = rounded_twice(query, low, step, middle, job->width, &unit, &bytes, less);
-            sums_of(job, job->coarse + place, bytes.a, sums, sums + lanes);
-            sums_of(job, job->fine + place, bytes.b, more[0], more[0] + lanes);
-            sums_of(job, job->coarse + place, bytes.a_less, more[1], more[1] + lanes);
-            sums_of(job, job->fine + place, bytes.b_less, more[2], more[2] + lanes);
+            sums_of_both(job, photo, &bytes, sums);
             unit *= 16;
-            for (int r = 0; r < 2 * lanes; r++)
-                sums[r] = 8 * (sums[r] + more[0][r]) + (more[1][r] + more[2][r]) / 16;
             error = less[0] * spread + less[1] * lost + unit;
         }
-        job->scores[row * job->terms + t] = common + unit * pooled(job, sums, lanes);
+        job->scores[row * job->terms + t] = common + unit * mean_of_largest_sums(sums, job->regions, job->top_k);
         job->errors[row * job->terms + t] = error + queries->slack[t];
     }
 }
@@ -539,11 +477,188 @@ VNNI static __m512 pooled_together(const float *sums, int n, int k)
     }
 }
 
-static int can_near_together(const Job *job)
+/* Sixteen photos at once, for a few terms: what is found for each photo is brought to a lane of its own, so that their
+   sums are pooled together, and no instruction waits for the one before. */
+
+/* The sum of each of sixteen vectors, or with `largest` its largest number, in a lane of its own. */
+VNNI static inline __attribute__((always_inline)) __m512 folded(int largest, const __m512 *vectors)
 {
-    int bytes = job->groups * 2 * job->half;
-    return job->vnni && job->terms >= MANY_TERMS && job->top_k <= 8 && job->regions <= MOST_TOGETHER &&
-           bytes <= UNPACKED;
+#define FOLD(x, y) (largest ? _mm512_max_ps(x, y) : _mm512_add_ps(x, y))
+    __m512 halves[8], quarters[4], pairs[2];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        __m512 x = vectors[i + (i & 4)], y = vectors[i + (i & 4) + 4];
+        halves[i] = FOLD(_mm512_shuffle_f32x4(x, y, 0x44), _mm512_shuffle_f32x4(x, y, 0xEE));
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        __m512 x = halves[i], y = halves[i + 4];
+        quarters[i] = FOLD(_mm512_shuffle_f32x4(x, y, 0x88), _mm512_shuffle_f32x4(x, y, 0xDD));
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) {
+        __m512 x = quarters[2 * i], y = quarters[2 * i + 1];
+        pairs[i] = FOLD(_mm512_shuffle_ps(x, y, 0x44), _mm512_shuffle_ps(x, y, 0xEE));
+    }
+    return FOLD(_mm512_shuffle_ps(pairs[0], pairs[1], 0x88), _mm512_shuffle_ps(pairs[0], pairs[1], 0xDD));
+#undef FOLD
+}
+
+/* Numbers of sixteen rows, a lane for each row. */
+VNNI static inline __attribute__((always_inline)) void transposed(const int32_t *rows, int stride, float *columns)
+{
+    __m512 x[LANES], y[LANES];
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i++) x[i] = _mm512_cvtepi32_ps(_mm512_loadu_si512(rows + i * stride));
+#pragma GCC unroll 8
+    for (int i = 0; i < LANES; i += 2) {
+        y[i] = _mm512_unpacklo_ps(x[i], x[i + 1]);
+        y[i + 1] = _mm512_unpackhi_ps(x[i], x[i + 1]);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < LANES; i += 4)
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) {
+            __m512d first = _mm512_castps_pd(y[i + j]), second = _mm512_castps_pd(y[i + j + 2]);
+            x[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(first, second));
+            x[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(first, second));
+        }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        __m512 even = _mm512_shuffle_f32x4(x[i], x[i + 4], 0x88), odd = _mm512_shuffle_f32x4(x[i], x[i + 4], 0xDD);
+        __m512 more = _mm512_shuffle_f32x4(x[i + 8], x[i + 12], 0x88);
+        __m512 most = _mm512_shuffle_f32x4(x[i + 8], x[i + 12], 0xDD);
+        _mm512_store_ps(columns + i * LANES, _mm512_shuffle_f32x4(even, more, 0x88));
+        _mm512_store_ps(columns + (i + 4) * LANES, _mm512_shuffle_f32x4(odd, most, 0x88));
+        _mm512_store_ps(columns + (i + 8) * LANES, _mm512_shuffle_f32x4(even, more, 0xDD));
+        _mm512_store_ps(columns + (i + 12) * LANES, _mm512_shuffle_f32x4(odd, most, 0xDD));
+    }
+}
+
+typedef struct {
+    int64_t photos[LANES], later[LANES]; /* those that are scored, and those that will be */
+    _Alignas(64) float unit[LANES], common[LANES], error[LANES];
+    int8_t bytes[LANES][MOST_WIDTH];
+    int32_t sums[LANES][MOST_TOGETHER + LANES];
+} Sixteen;
+
+/* The mean of the `k` largest of the `n` sums of each photo. */
+VNNI static __m512 pooled_sixteen(const Sixteen *sixteen, int n, int k)
+{
+    _Alignas(64) float columns[MOST_TOGETHER * LANES];
+    for (int r = 0; r < n; r += LANES)
+        transposed(sixteen->sums[0] + r, MOST_TOGETHER + LANES, columns + r * LANES);
+    return pooled_together(columns, n, k);
+}
+
+/* As `rounded`, and with the error that follows. */
+VNNI static void rounded_sixteen(const Job *job, const Queries *queries, int term, Sixteen *sixteen)
+{
+    const float *query = queries->padded + term * job->width;
+    const __m512 half = _mm512_set1_ps(0.5f);
+    _Alignas(64) float inverse[LANES], lost[LANES], spread[LANES];
+    __m512 largest[LANES], common[LANES], rests[LANES], square[LANES];
+    for (int i = 0; i < LANES; i++) {
+        const uint8_t *step = job->step + sixteen->photos[i] * job->width;
+        const float *bounds = job->bounds + 2 * job->sizes * sixteen->photos[i];
+        largest[i] = _mm512_set1_ps(TINY);
+        for (int d = 0; d < job->width; d += LANES) {
+            __m512 s = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(step + d))));
+            largest[i] = _mm512_max_ps(largest[i], _mm512_abs_ps(_mm512_mul_ps(_mm512_loadu_ps(query + d), s)));
+        }
+        lost[i] = bounds[job->size], spread[i] = bounds[job->sizes + job->size];
+    }
+    __m512 unit = _mm512_div_ps(folded(1, largest), _mm512_set1_ps(127));
+    _mm512_store_ps(inverse, _mm512_div_ps(_mm512_set1_ps(1), unit));
+    for (int i = 0; i < LANES; i++) {
+        int64_t place = sixteen->photos[i] * job->width;
+        const int8_t *low = job->low + place;
+        const uint8_t *step = job->step + place, *middle = job->middle + place;
+        const __m512 scale = _mm512_set1_ps(inverse[i]);
+        common[i] = rests[i] = square[i] = _mm512_setzero_ps();
+        for (int d = 0; d < job->width; d += LANES) {
+            __m512 q = _mm512_loadu_ps(query + d);
+            __m512 s = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(step + d))));
+            __m512 l = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(low + d))));
+            __m512 m = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(middle + d))));
+            __m512 scaled = _mm512_mul_ps(_mm512_mul_ps(q, s), scale);
+            __m512i whole = _mm512_cvtps_epi32(scaled);
+            __m512 rest = _mm512_sub_ps(scaled, _mm512_cvtepi32_ps(whole));
+            common[i] = _mm512_fmadd_ps(q, _mm512_add_ps(l, _mm512_fmsub_ps(s, half, half)), common[i]);
+            rests[i] = _mm512_fmadd_ps(rest, m, rests[i]);
+            square[i] = _mm512_fmadd_ps(rest, rest, square[i]);
+            _mm_storeu_si128((__m128i *)(sixteen->bytes[i] + d), _mm512_cvtsepi32_epi8(whole));
+        }
+    }
+    __m512 error = _mm512_set1_ps(queries->slack[term]), length = _mm512_set1_ps(queries->length[term]);
+    error = _mm512_fmadd_ps(length, _mm512_load_ps(lost), error);
+    __m512 rest = _mm512_mul_ps(unit, _mm512_sqrt_ps(folded(0, square)));
+    _mm512_store_ps(sixteen->error, _mm512_fmadd_ps(rest, _mm512_load_ps(spread), error));
+    _mm512_store_ps(sixteen->common, _mm512_fmadd_ps(unit, folded(0, rests), folded(0, common)));
+    _mm512_store_ps(sixteen->unit, unit);
+}
+
+/* As `rounded_twice`. */
+static void rounded_sixteen_twice(const Job *job, const Queries *queries, int term, int photo, Sixteen *sixteen,
+                                  Bytes *bytes)
+{
+    int64_t place = sixteen->photos[photo] * job->width;
+    const float *bounds = job->bounds + 2 * job->sizes * sixteen->photos[photo];
+    float lost = bounds[job->size], spread = bounds[job->sizes + job->size], unit, less[2];
+    sixteen->common[photo] = rounded_twice(queries->padded + term * job->width, job->low + place, job->step + place,
+                                           job->middle + place, job->width, &unit, bytes, less);
+    sixteen->unit[photo] = 16 * unit;
+    sixteen->error[photo] = less[0] * spread + less[1] * lost + 16 * unit + queries->slack[term];
+}
+
+/* Sums of each photo with a term, and what they are units of. */
+VNNI static void sums_of_sixteen(const Job *job, const Queries *queries, int term, Sixteen *sixteen)
+{
+    size_t plane = (size_t)job->groups * job->half;
+    int sketches = !job->low;
+    Bytes twice;
+    if (!sketches && !job->fine) rounded_sixteen(job, queries, term, sixteen);
+    for (int i = 0; i < LANES; i++) {
+        const uint8_t *coarse = job->coarse + sixteen->photos[i] * plane;
+        const uint8_t *later = job->coarse + sixteen->later[i] * plane;
+        const int8_t *bytes = sketches ? queries->bytes + term * job->width : sixteen->bytes[i];
+        if (sketches) sixteen->unit[i] = queries->unit[term], sixteen->common[i] = queries->common[term];
+        if (job->fine) {
+            rounded_sixteen_twice(job, queries, term, i, sixteen, &twice);
+            sums_of_both(job, sixteen->photos[i], &twice, sixteen->sums[i]);
+        } else {
+            sums_vnni(coarse, term ? coarse : later, bytes, job->groups, job->half / 4, sixteen->sums[i]);
+        }
+    }
+}
+
+/* Near scores, or those of sketches, of the photos of rows from `row` to `stop`, sixteen at most. */
+VNNI static void score_sixteen(const Job *job, int64_t row, int64_t stop, const Queries *queries)
+{
+    Sixteen sixteen;
+    for (int i = 0; i < LANES; i++) {
+        int64_t now = row + i < stop ? row + i : stop - 1;
+        int64_t later = now + LATER < job->photos ? now + LATER : job->photos - 1;
+        sixteen.photos[i] = job->chosen ? job->chosen[now] : now;
+        sixteen.later[i] = job->chosen ? job->chosen[later] : later;
+    }
+    for (int t = 0; t < job->terms; t++) {
+        sums_of_sixteen(job, queries, t, &sixteen);
+        _Alignas(64) float scores[LANES];
+        __m512 mean = pooled_sixteen(&sixteen, job->regions, job->top_k);
+        mean = _mm512_fmadd_ps(_mm512_load_ps(sixteen.unit), mean, _mm512_load_ps(sixteen.common));
+        _mm512_store_ps(scores, mean);
+        for (int64_t i = row; i < stop; i++) {
+            job->scores[i * job->terms + t] = scores[i - row];
+            if (job->errors) job->errors[i * job->terms + t] = sixteen.error[i - row];
+        }
+    }
+}
+
+/* Whether sums are pooled in lanes, those of many terms or of many photos. */
+static int can_pool_in_lanes(const Job *job)
+{
+    return job->vnni && job->top_k <= MOST_LARGEST && job->regions <= MOST_TOGETHER;
 }
 
 VNNI static void near_together(const Job *job, int64_t photo, int64_t row, const Queries *queries)
@@ -565,8 +680,7 @@ VNNI static void near_together(const Job *job, int64_t photo, int64_t row, const
             for (int i = 0; i < TOGETHER; i++) {
                 int32_t four;
                 memcpy(&four, at + 4 * i, 4);
-                /* with the intrinsic, GCC 12 moves each sum twice */
-                __asm__("vpdpbusd %2, %1, %0" : "+v"(part[i]) : "v"(_mm512_set1_epi32(four)), "v"(of_queries[g]));
+                add_products(&part[i], _mm512_set1_epi32(four), of_queries[g]);
             }
         }
 #pragma GCC unroll 12
@@ -612,12 +726,18 @@ static void *work(void *argument)
     Queries queries;
     if (!job->codes) prepare(job, &queries);
 #if X86
-    int together = job->errors && !job->fine && can_near_together(job);
+    int in_lanes = can_pool_in_lanes(job) && (job->errors || (!job->low && !job->codes));
+    int together = in_lanes && job->errors && !job->fine && job->terms >= MANY_TERMS &&
+                   job->groups * 2 * job->half <= UNPACKED;
 #endif
     for (;;) {
         int64_t start = __atomic_fetch_add(&job->next, PHOTOS_AT_ONCE, __ATOMIC_RELAXED);
         if (start >= job->photos) return NULL;
         int64_t stop = start + PHOTOS_AT_ONCE < job->photos ? start + PHOTOS_AT_ONCE : job->photos;
+#if X86
+        for (; in_lanes && !together && start < stop; start += LANES)
+            score_sixteen(job, start, start + LANES < stop ? start + LANES : stop, &queries);
+#endif
         for (int64_t row = start; row < stop; row++) {
             int64_t photo = job->chosen ? job->chosen[row] : row;
 #if X86
@@ -658,20 +778,21 @@ static int fits(const Py_buffer *buffer, int64_t bytes, const char *name)
 }
 
 /* scan(low, step, middle, bounds, coarse, fine, codes, chosen, queries, scores, errors,
-        photos, regions, dims, terms, top_k, sizes, size, threads)
+        photos, regions, dims, terms, top_k, sizes, size, threads, instructions)
 
    `photos` are those of the planes or codes. Planes or codes are None; with `errors` the near scores are found, without
-   them the exact ones. Where there is `coarse` alone it is taken for sketches, and their scores are found. */
+   them the exact ones. Where there is `coarse` alone it is taken for sketches, and their scores are found.
+   `instructions` are 0 for those of any processor, 1 for AVX2 and 2 for AVX-512 too, where the processor has them. */
 static PyObject *scan(PyObject *self, PyObject *args)
 {
     Py_buffer low, step, middle, bounds, coarse, fine, codes, chosen, queries, scores, errors;
     long long photos;
-    int threads;
+    int threads, instructions;
     Job job = {0};
     (void)self;
-    if (!PyArg_ParseTuple(args, "z*z*z*z*z*z*z*z*y*w*z*Liiiiiii", &low, &step, &middle, &bounds, &coarse, &fine, &codes, &chosen,
+    if (!PyArg_ParseTuple(args, "z*z*z*z*z*z*z*z*y*w*z*Liiiiiiii", &low, &step, &middle, &bounds, &coarse, &fine, &codes, &chosen,
                           &queries, &scores, &errors, &photos, &job.regions, &job.dims, &job.terms, &job.top_k,
-                          &job.sizes, &job.size, &threads))
+                          &job.sizes, &job.size, &threads, &instructions))
         return NULL;
     job.groups = (job.dims + 3) / 4;
     job.width = (job.dims + LANES - 1) / LANES * LANES;
@@ -713,9 +834,9 @@ static PyObject *scan(PyObject *self, PyObject *args)
         job.photos = rows;
 #if X86
         __builtin_cpu_init();
-        job.vnni = __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
+        job.vnni = instructions >= 2 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
                    __builtin_cpu_supports("avx512vl");
-        job.avx2 = __builtin_cpu_supports("avx2") != 0;
+        job.avx2 = instructions >= 1 && __builtin_cpu_supports("avx2");
 #endif
         Py_BEGIN_ALLOW_THREADS
         run(&job, threads);

@@ -26,6 +26,7 @@ MANY_TERMS = 64  # from which a matrix product takes a third of the time: all la
 TERMS_AT_ONCE = 16
 PHOTOS_AT_ONCE = 512  # that NumPy scores at once
 MOST = {"regions": 1024, "dims": 512, "top_k": 64}  # what the extension has room for
+INSTRUCTIONS = 2  # that it may use, where the processor has them: 0 those of any, 1 AVX2 too, 2 AVX-512 VNNI too
 
 
 def near_scores(
@@ -144,9 +145,9 @@ def _call(
     chosen = None if photos is None else np.ascontiguousarray(photos, np.int64)
     queries = np.ascontiguousarray(queries, np.float32)
     size = bisect_right(SIZES, min(top_k, regions)) - 1  # bounds for the mean of fewer regions hold for that of more
-    sizes = (count, regions, queries.shape[1], len(queries), min(top_k, regions), len(SIZES), size, threads or cores())
+    sizes = (count, regions, queries.shape[1], len(queries), min(top_k, regions), len(SIZES), size)
     assert _extension is not None
-    _extension.scan(*parts, chosen, queries, scores, errors, *sizes)
+    _extension.scan(*parts, chosen, queries, scores, errors, *sizes, threads or cores(), INSTRUCTIONS)
 
 
 def cores() -> int:

@@ -10,15 +10,16 @@ from engine.library.planes import LANES, Planes
 from engine.library.sketch import sketched_vectors
 
 compiled = pytest.mark.skipif(scan._extension is None, reason="the extension is not built")
+INSTRUCTIONS = st.sampled_from([0, 1, 2])
 
 
 @st.composite
 def photos(draw):
     """Codes (N, R, D), queries (Q, D) and k, of awkward sizes and with the largest and smallest codes."""
-    regions, dims = draw(st.integers(1, 140)), draw(st.integers(1, 70))
+    regions, dims = draw(st.integers(1, 140) | st.integers(1, 300)), draw(st.integers(1, 70))
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     spread = draw(st.sampled_from([0.3, 8, 40, 200]))
-    codes = random.normal(0, spread, (draw(st.integers(1, 6)), regions, dims)).round().clip(-128, 127).astype(np.int8)
+    codes = random.normal(0, spread, (draw(st.integers(1, 40)), regions, dims)).round().clip(-128, 127).astype(np.int8)
     queries = random.normal(0, draw(st.sampled_from([1e-4, 0.1, 30])), (draw(st.integers(1, 20)), dims))
     queries[:, random.random(dims) < draw(st.sampled_from([0, 0.5, 1]))] = 0
     return codes, queries.astype(np.float32), draw(st.integers(1, 64))
@@ -56,15 +57,18 @@ def test_exact_scores_are_those_of_the_definition_whatever_they_are_read_from(dr
 
 
 @compiled
-@given(photos(), st.booleans())
-def test_a_near_score_is_never_further_from_the_exact_one_than_it_says(drawn, fine):
+@given(photos(), st.booleans(), INSTRUCTIONS)
+def test_a_near_score_is_never_further_from_the_exact_one_than_it_says(drawn, fine, instructions):
     codes, queries, k = drawn
     planes = Planes.of(codes)
-    near, errors = scan.near_scores(planes, queries, k, fine=fine)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "INSTRUCTIONS", instructions)
+        near, errors = scan.near_scores(planes, queries, k, fine=fine)
+        some = np.array([len(codes) - 1, 0])
+        near_of_some, _ = scan.near_scores(planes, queries, k, some, fine=fine)
     assert (np.abs(near - by_definition(codes, queries, k)) <= errors).all()
     assert np.isfinite(near).all() and np.isfinite(errors).all()
-    some = np.array([len(codes) - 1, 0])
-    np.testing.assert_array_equal(scan.near_scores(planes, queries, k, some, fine=fine)[0], near[some])
+    np.testing.assert_array_equal(near_of_some, near[some])
 
 
 @given(photos())
@@ -99,6 +103,19 @@ def test_sketches_are_scored_alike_with_and_without_the_extension(drawn):
 
 
 @compiled
+@given(photos())
+def test_every_processor_finds_the_same_in_sketches(drawn):
+    codes, queries, k = drawn
+    planes, found = Planes.of(codes), []
+    for instructions in range(3):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(scan, "INSTRUCTIONS", instructions)
+            found.append(scan.sketch_scores(planes, queries, k))
+    for scores in found[1:]:
+        assert (np.abs(scores - found[0]) <= allowance(codes, queries)).all()
+
+
+@compiled
 def test_both_planes_leave_next_to_no_doubt():
     random = np.random.default_rng(0)
     planes = Planes.of(random.normal(0, 28, (50, 100, 65)).round().clip(-127, 127).astype(np.int8))
@@ -109,7 +126,7 @@ def test_both_planes_leave_next_to_no_doubt():
 
 def call(codes, queries, scores, *sizes):
     """Scan codes with sizes (photos, regions, dims, terms, top_k), as no caller in its right mind would."""
-    scan._extension.scan(*(None,) * 6, codes, None, queries, scores, None, *sizes, 1, 0, 1)
+    scan._extension.scan(*(None,) * 6, codes, None, queries, scores, None, *sizes, 1, 0, 1, 0)
 
 
 @compiled
