@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from engine.library.corpus import Corpus, Rows
 from engine.library.region_map import Array
 from engine.library.stacks import Stacks
-from engine.search.scoring import ScoredQuery
+from engine.search.scoring import CLOSE, ScoredQuery
 
 COUNTED = 20_000  # photos, up to which those at or above the cut-off are counted exactly without being asked to
 LARGE = 250_000  # photos, beyond which sketches propose which are scored unless a proof is asked for
@@ -29,7 +29,6 @@ PER_HIT = 20  # photos proposed for each hit wanted, at least
 SAMPLE = 2000  # photos that tell how much higher scores are than those of sketches
 SPARE = 32  # photos scored from both planes at first, beside those wanted
 BIAS = 0.0106  # share of its bound by which a score from coarse planes is too high, on average over photos of lite
-CLOSE = 1e-5  # what single precision may round when scores of terms are combined
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,10 @@ class Ranked:
 
 @dataclass(frozen=True)
 class _Bounds:
-    """What is known of the scores of some rows: a near one, the lowest and the highest possible, each (n,)."""
+    """What is known of the scores of some rows: a near one, the lowest and the highest possible, each (n,).
+
+    Of rows that surely miss the cut-off only that may be known: all three are -inf.
+    """
 
     near: Array
     lowest: Array
@@ -192,7 +194,8 @@ class Ranking:
             return len(self.rows)
         if exactly:
             return len(self._members(coarse))
-        lower = coarse.near - np.float32(BIAS) * (coarse.highest - coarse.near)
+        may = coarse.part(coarse.highest >= self.cut)
+        lower = may.near - np.float32(BIAS) * (may.highest - may.near)
         return int((lower >= self.cut).sum())
 
     def _members(self, coarse: _Bounds) -> Rows:
@@ -212,8 +215,13 @@ class Ranking:
         if self.scored.plain:  # nothing is combined, so nothing is rounded
             return _Bounds(near[:, 0], near[:, 0] - error[:, 0], near[:, 0] + error[:, 0])
         combine, toward = self.scored.combine, np.sign(self.scored.weights).astype(np.float32) * error
-        near_score, lowest, highest = combine(near), combine(near - toward), combine(near + toward)
-        return _Bounds(near_score, _lower(lowest), -_lower(-highest))
+        may_count = np.flatnonzero(self.scored.may_reach(near + toward, self.cut))
+        near, toward = near[may_count], toward[may_count]
+        bounds = np.full((3, len(rows)), -np.inf, np.float32)
+        bounds[0, may_count] = combine(near)
+        bounds[1, may_count] = _lower(combine(near - toward))
+        bounds[2, may_count] = -_lower(-combine(near + toward))
+        return _Bounds(*bounds)
 
 
 def places_of(some: Rows, rows: Rows) -> NDArray[np.int64]:

@@ -9,9 +9,12 @@ things is not saved by much of the other.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.library.region_map import Array
 from engine.search.calibration import Curves, log_sigmoid
+
+CLOSE = 1e-5  # what single precision may round when scores of terms are combined
 
 
 @dataclass(frozen=True)
@@ -35,16 +38,36 @@ class ScoredQuery:
         if self.plain:
             return term_scores[..., 0]
         logit = self.curves.logit(term_scores)
-        weights = self.weights * len(self.weights) / np.abs(self.weights).sum()
-        log_c = log_sigmoid(np.where(weights > 0, logit, -logit))
-        score: Array = (log_c @ np.abs(weights)).astype(np.float32)
+        log_c = log_sigmoid(np.where(self.weights > 0, logit, -logit))
+        score: Array = (log_c @ self._shares()).astype(np.float32)
         return score
+
+    def may_reach(self, term_scores: Array, score: float) -> NDArray[np.bool_]:
+        """Which rows (n,) of pooled scores (n, T) may have a score, as far as their terms tell one by one.
+
+        With several terms or an excluded one, none adds to a score: so each alone has to reach it, which takes a
+        comparison and no logarithm.
+        """
+        least = (score - CLOSE * (1 + np.abs(score))) / self._shares()  # of log c
+        with np.errstate(divide="ignore"):
+            logit = least - np.log(-np.expm1(np.minimum(least, 0)))
+        logit -= CLOSE * (1 + np.abs(logit) + np.abs(self.curves.offset))
+        may = np.ones(len(term_scores), np.bool_)
+        for term, weight in enumerate(self.weights):
+            at = (np.sign(weight) * logit[term] - self.curves.offset[term]) / self.curves.slope[term]
+            may &= term_scores[:, term] >= at if weight > 0 else term_scores[:, term] <= at
+        return may
 
     def confidence(self, term_scores: Array) -> Array:
         """Pooled scores of terms (…, T) → confidence (…): that of the term, or of all terms at once."""
         if self.plain:
             return self.curves.confidence(term_scores)[..., 0]
         return np.exp(self.combine(term_scores))
+
+    def _shares(self) -> Array:
+        """By how much the log c of each term counts (T,), 1 on average."""
+        sizes = np.abs(self.weights)
+        return np.asarray(sizes * len(sizes) / sizes.sum())
 
     def score_at(self, confidence: float) -> float:
         """The score from which on the confidence is at least this."""

@@ -36,6 +36,19 @@ def test_a_photo_is_as_sure_as_asked_for_just_from_a_score_on(query, data, confi
     assert ((sure >= confidence) == (score >= query.score_at(confidence)))[clear].all()
 
 
+@given(queries(least=2), st.data(), st.floats(0.001, 0.999))
+def test_whoever_reaches_a_score_may_reach_it_and_who_cannot_by_one_term_may_not(query, data, confidence):
+    scores, cut = data.draw(regions(len(query.weights))), query.score_at(confidence)
+    may = query.may_reach(scores, cut)
+    assert may[query.combine(scores) >= cut].all()
+    certain = np.where(query.weights > 0, 1e6, -1e6).astype(np.float32)
+    for term in range(len(query.weights)):
+        alone = np.tile(certain, (len(scores), 1))
+        alone[:, term] = scores[:, term]
+        assert not may[query.combine(alone) < cut - 1e-2 * (1 - cut)].any()
+    assert query.may_reach(scores, -np.inf).all()
+
+
 @given(queries())
 def test_no_cut_off_lets_everything_through_and_the_highest_only_what_is_certain(query):
     assert query.score_at(0) == -np.inf
