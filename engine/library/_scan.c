@@ -20,6 +20,7 @@
 #include <string.h>
 
 #define MOST_REGIONS 1024
+#define COLUMN (MOST_REGIONS + 2 * LANES) /* numbers of a dimension, in whole vectors */
 #define MOST_WIDTH 512
 #define MOST_TERMS 16
 #define MOST_POOLED 64
@@ -122,19 +123,32 @@ CLONES static float mean_of_largest_sums(int32_t *restrict sums, int n, int k)
     return (float)sum / k;
 }
 
-/* Exact scores: regions side by side, dimensions one after the other, so that every route rounds alike. */
+/* Exact scores: regions side by side, dimensions one after the other, so that every route rounds alike. Those of a high
+   half of planes begin at a whole vector, as those of a low half do: what is written is read the same way. */
 
 CLONES static void add_dimension(float *restrict scores, const float *restrict column, float q, int n)
 {
+    n &= -LANES;
     for (int r = 0; r < n; r++) scores[r] += q * column[r];
 }
 
-CLONES static void column_of_planes(float *restrict column, const uint8_t *restrict a, const uint8_t *restrict b,
-                                    int j, float low, float step, int half)
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define BYTE(word, j) ((word) >> (24 - 8 * (j)) & 255)
+#else
+#define BYTE(word, j) ((word) >> 8 * (j) & 255)
+#endif
+
+/* Dimension `j` of four; whole words are read, as bytes that lie apart would be read one by one. */
+CLONES static void column_of_planes(float *restrict column, float *restrict upper, const uint8_t *restrict a,
+                                    const uint8_t *restrict b, int j, float low, float step, int half)
 {
     for (int r = 0; r < half; r++) {
-        column[r] = low + step * (float)(a[4 * r + j] & 15) + (float)(b[4 * r + j] & 15);
-        column[r + half] = low + step * (float)(a[4 * r + j] >> 4) + (float)(b[4 * r + j] >> 4);
+        uint32_t four_a, four_b;
+        memcpy(&four_a, a + 4 * r, 4);
+        memcpy(&four_b, b + 4 * r, 4);
+        int32_t of_a = BYTE(four_a, j), of_b = BYTE(four_b, j);
+        column[r] = low + step * (float)(of_a & 15) + (float)(of_b & 15);
+        upper[r] = low + step * (float)(of_a >> 4) + (float)(of_b >> 4);
     }
 }
 
@@ -145,22 +159,26 @@ CLONES static void column_of_codes(float *restrict column, const int8_t *restric
 
 static void exact(const Job *job, int64_t photo, int64_t row)
 {
-    float scores[MOST_TERMS][MOST_REGIONS + 1], column[MOST_REGIONS + 1];
-    int half = job->half / 4;
-    for (int t = 0; t < job->terms; t++) memset(scores[t], 0, sizeof(float) * job->regions);
+    _Alignas(64) float scores[MOST_TERMS][COLUMN], column[COLUMN];
+    int half = job->codes ? job->regions : job->half / 4, start = (half + LANES - 1) & -LANES;
+    int lanes = job->codes ? start : 2 * start;
+    memset(column, 0, sizeof(float) * lanes);
+    for (int t = 0; t < job->terms; t++) memset(scores[t], 0, sizeof(float) * lanes);
     for (int d = 0; d < job->dims; d++) {
         if (job->codes) {
             column_of_codes(column, job->codes + photo * job->regions * job->dims + d, job->dims, job->regions);
         } else {
             size_t place = ((size_t)photo * job->groups + d / 4) * job->half, number = photo * job->width + d;
-            column_of_planes(column, job->coarse + place, job->fine + place, d % 4, job->low[number],
+            column_of_planes(column, column + start, job->coarse + place, job->fine + place, d % 4, job->low[number],
                              job->step[number], half);
         }
         for (int t = 0; t < job->terms; t++)
-            add_dimension(scores[t], column, job->queries[(size_t)t * job->dims + d], job->regions);
+            add_dimension(scores[t], column, job->queries[(size_t)t * job->dims + d], lanes);
     }
-    for (int t = 0; t < job->terms; t++)
+    for (int t = 0; t < job->terms; t++) {
+        memmove(scores[t] + half, scores[t] + start, sizeof(float) * (job->regions - half));
         job->scores[row * job->terms + t] = mean_of_largest(scores[t], job->regions, job->top_k);
+    }
 }
 
 /* Near scores: of `a` alone, in integers. Sums of 4-bit numbers with the rounded query are those of 2·half regions. */
@@ -318,11 +336,13 @@ CLONES static float rounded_twice(const float *restrict query, const int8_t *res
     return common * unit;
 }
 
-static void sums_of(const Job *job, const uint8_t *plane, const int8_t *bytes, int32_t *sums)
+/* Where that helps, the plane of a photo that comes later is fetched meanwhile. */
+static void sums_of(const Job *job, const uint8_t *plane, const uint8_t *later, const int8_t *bytes, int32_t *sums)
 {
+    (void)later;
 #if X86
     if (job->vnni)
-        sums_vnni(plane, plane, bytes, job->groups, job->half / 4, sums);
+        sums_vnni(plane, later, bytes, job->groups, job->half / 4, sums);
     else if (job->avx2)
         sums_avx2(plane, bytes, job->groups, job->half / 4, sums);
     else
@@ -335,21 +355,21 @@ static void sketched(const Job *job, int64_t photo, int64_t row, const Queries *
     int32_t sums[MOST_REGIONS + 1];
     const uint8_t *sketch = job->coarse + (size_t)photo * job->groups * job->half;
     for (int t = 0; t < job->terms; t++) {
-        sums_of(job, sketch, queries->bytes + t * job->width, sums);
+        sums_of(job, sketch, sketch, queries->bytes + t * job->width, sums);
         float mean = mean_of_largest_sums(sums, job->regions, job->top_k);
         job->scores[row * job->terms + t] = queries->common[t] + queries->unit[t] * mean;
     }
 }
 
 /* Sums of both planes with a query of two bytes, of 16 units each. */
-static void sums_of_both(const Job *job, int64_t photo, const Bytes *bytes, int32_t *sums)
+static void sums_of_both(const Job *job, int64_t photo, int64_t later, const Bytes *bytes, int32_t *sums)
 {
     int32_t more[3][MOST_REGIONS + 1];
-    size_t place = (size_t)photo * job->groups * job->half;
-    sums_of(job, job->coarse + place, bytes->a, sums);
-    sums_of(job, job->fine + place, bytes->b, more[0]);
-    sums_of(job, job->coarse + place, bytes->a_less, more[1]);
-    sums_of(job, job->fine + place, bytes->b_less, more[2]);
+    size_t size = (size_t)job->groups * job->half, place = photo * size, ahead = later * size;
+    sums_of(job, job->coarse + place, job->coarse + ahead, bytes->a, sums);
+    sums_of(job, job->fine + place, job->fine + ahead, bytes->b, more[0]);
+    sums_of(job, job->coarse + place, job->coarse + place, bytes->a_less, more[1]);
+    sums_of(job, job->fine + place, job->fine + place, bytes->b_less, more[2]);
     for (int r = 0; r < job->regions; r++) sums[r] = 8 * (sums[r] + more[0][r]) + (more[1][r] + more[2][r]) / 16;
 }
 
@@ -367,11 +387,12 @@ static void near(const Job *job, int64_t photo, int64_t row, const Queries *quer
         float unit, common, error, less[2];
         if (!job->fine) {
             common = rounded(query, low, step, middle, job->width, &unit, bytes.a, less);
-            sums_of(job, job->coarse + (size_t)photo * job->groups * job->half, bytes.a, sums);
+            const uint8_t *coarse = job->coarse + (size_t)photo * job->groups * job->half;
+            sums_of(job, coarse, coarse, bytes.a, sums);
             error = queries->length[t] * lost + less[0] * spread;
         } else {
             common = rounded_twice(query, low, step, middle, job->width, &unit, &bytes, less);
-            sums_of_both(job, photo, &bytes, sums);
+            sums_of_both(job, photo, photo, &bytes, sums);
             unit *= 16;
             error = less[0] * spread + less[1] * lost + unit;
         }
@@ -625,7 +646,7 @@ VNNI static void sums_of_sixteen(const Job *job, const Queries *queries, int ter
         if (sketches) sixteen->unit[i] = queries->unit[term], sixteen->common[i] = queries->common[term];
         if (job->fine) {
             rounded_sixteen_twice(job, queries, term, i, sixteen, &twice);
-            sums_of_both(job, sixteen->photos[i], &twice, sixteen->sums[i]);
+            sums_of_both(job, sixteen->photos[i], sixteen->later[i], &twice, sixteen->sums[i]);
         } else {
             sums_vnni(coarse, term ? coarse : later, bytes, job->groups, job->half / 4, sixteen->sums[i]);
         }
