@@ -3,7 +3,7 @@
 A bundle is a folder:
 
 bundle.json          what it is, how it was made, its measured figures
-head.safetensors     weights of BiAM and of the semantic prior; only indexing and training read it
+head.safetensors     weights of each BiAM and its semantic prior, and of rivals; only indexing and training read it
 search.safetensors   `steps` (D,) of the 8-bit codes, and region maps of background photos
 lexicon.safetensors  word vectors of its own, where it does not use those it is named for as they are
 tags.txt             tags the head was trained with; any other word is answered zero-shot
@@ -27,6 +27,7 @@ from safetensors.numpy import load_file, save_file
 
 from engine.errors import BundleError, UnknownWord
 from engine.library.region_map import Array, Grid, RegionMaps, pooled_scores
+from engine.words.colours import Coloured
 from engine.words.lexicon import FILE as LEXICON
 from engine.words.lexicon import Lexicon, LexiconTable
 from engine.words.vectors import WordVectors, normalise, open_word_vectors
@@ -57,6 +58,9 @@ class BundleSpec:
     words: str  # a source of engine.words.vectors
     grid: tuple[int, int]
     prior: dict[str, float] | None = None  # fields of engine.model.prior.PriorConfig
+    heads: int = 1  # whose region vectors are averaged
+    refinement: dict[str, float] | None = None  # fields of engine.model.refinement.RefinementConfig
+    colours: bool = False  # whether region vectors, and the vectors of words, have a number for each colour
     calibration: tuple[float, ...] = (1.0, 0.0)  # weights of engine.search.calibration.FEATURES
     min_confidence: float = 0.0
     card: dict[str, Any] = field(default_factory=dict)  # data, recipe, figures, limits, licences: for people
@@ -129,7 +133,9 @@ class Bundle:
     def fingerprint(self) -> str:
         """Stands for everything that region maps and class scores depend on."""
         digest = hashlib.sha256()
-        for part in (self.spec.backbone, self.spec.biam, self.spec.prior, self.spec.words, self.spec.grid):
+        spec = self.spec
+        always = (spec.backbone, spec.biam, spec.prior, spec.words, spec.grid, spec.heads)
+        for part in (*always, *filter(None, (spec.refinement, spec.colours))):
             digest.update(json.dumps(_plain(part), sort_keys=True).encode())
         digest.update(self.steps.tobytes())
         try:
@@ -145,7 +151,9 @@ class Bundle:
         """The word vectors of the bundle: its lexicon's, if it has one."""
         behind = open_word_vectors(self.spec.words, self.cache)
         path = self.folder / LEXICON
-        return Lexicon(behind, LexiconTable.load(path)) if path.exists() else behind
+        if not path.exists():
+            return behind
+        return (Coloured if self.spec.colours else Lexicon)(behind, LexiconTable.load(path))
 
     @cached_property
     def labels(self) -> list[str]:
@@ -234,7 +242,7 @@ def save_bundle(
     folder: Path,
     spec: BundleSpec,
     *,
-    head: dict[str, NDArray[np.float32]],
+    head: dict[str, NDArray[Any]],
     steps: Array,
     background: NDArray[np.int8],
     tags: list[str],

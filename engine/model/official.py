@@ -19,7 +19,7 @@ from engine.errors import BundleError, UnseenError
 from engine.library.region_map import Array, fit_steps, quantise
 from engine.model.biam import BiAM, BiAMConfig
 from engine.model.bundle import BackboneSpec, BundleSpec, save_bundle
-from engine.model.network import Head, RegionNetwork
+from engine.model.network import Ensemble, Head, RegionNetwork
 from engine.photo import SUFFIXES, load_square
 from engine.words.vectors import WordVectors
 
@@ -112,7 +112,8 @@ def import_checkpoint(
         raise BundleError(f"{source} knows no word that photos could be tagged with", "Name tags with --tags")
     head = Head(config, None)
     head.biam.load_state_dict(state)
-    network = RegionNetwork(backbone, head).eval()
+    ensemble = Ensemble([head])
+    network = RegionNetwork(backbone, ensemble).eval()
     sizes = (network.backbone.region_features, network.backbone.scene_features)
     if sizes != (config.features, config.scene):
         raise BundleError(f"{path} looks at {config.features} and {config.scene} features, {backbone.name} has {sizes}")
@@ -140,7 +141,7 @@ def import_checkpoint(
     save_bundle(
         folder,
         spec,
-        head=head.arrays(),
+        head=ensemble.arrays(),
         steps=steps,
         background=quantise(regions, steps),
         tags=list(tags),

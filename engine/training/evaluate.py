@@ -25,7 +25,7 @@ from engine.errors import DataError
 from engine.library.region_map import Array
 from engine.model.bundle import Bundle
 from engine.model.encoder import RegionEncoder
-from engine.model.network import head_of
+from engine.model.network import ensemble_of
 from engine.training.classes import label_vectors
 from engine.training.datasets.base import Dataset, Split
 from engine.training.features import BATCH, SceneNetwork, squares
@@ -253,8 +253,8 @@ def _region_vectors(bundle: Bundle, photos: Split) -> Iterator[Array]:
         for pixels in squares(photos.paths(), encoder.input_size):
             yield encoder.region_vectors(pixels)
         return
-    network, head = SceneNetwork(bundle.spec.backbone).eval(), head_of(bundle)
+    network, ensemble = SceneNetwork(bundle.spec.backbone).eval(), ensemble_of(bundle)
     for start in range(0, len(photos), BATCH):
         regions = torch.from_numpy(photos.feature_file.read(photos.names[start : start + BATCH]))
         with torch.inference_mode():
-            yield head(regions, network(regions), None).numpy()
+            yield ensemble(regions, network(regions), None).numpy()

@@ -1,15 +1,20 @@
-"""From a trained head to a bundle: the steps of its codes, its background photos, its labels and its confidence."""
+"""From trained heads to a bundle: the steps of its codes, its background photos, its labels and its confidence."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from engine.library.region_map import Array, fit_steps, quantise
 from engine.model.bundle import BundleSpec, save_bundle
-from engine.model.network import Head
+from engine.model.colours import ColourShares
+from engine.model.network import Ensemble
+from engine.model.refinement import RefinementConfig
+from engine.training.features import squares
 from engine.training.recipes import Recipe
 from engine.training.trainer import TrainingSet
 from engine.words.lexicon import LexiconTable
@@ -34,23 +39,38 @@ def background_rows(names: Sequence[bytes], count: int = 256) -> list[int]:
 
 
 @torch.no_grad()
-def region_vectors(head: Head, photos: TrainingSet) -> Iterator[Array]:
+def region_vectors(ensemble: Ensemble, photos: TrainingSet) -> Iterator[Array]:
     """Region vectors (n, R, D) of photos whose features are known, a few photos at a time."""
-    head.eval()
+    ensemble.eval()
     for start in range(0, len(photos), 32):
         features = photos.take(np.arange(start, min(start + 32, len(photos))))
         regions, scene = (torch.from_numpy(half.astype(np.float32)) for half in (features.regions, features.scene))
-        vectors = head.biam.region_vectors(regions, scene)
-        if head.prior is not None and features.direction is not None:
-            vectors = vectors + head.prior.scaled(torch.from_numpy(features.direction.astype(np.float32)))
-        yield vectors.numpy()
+        direction = features.direction
+        yield ensemble.with_direction(
+            regions, scene, None if direction is None else torch.from_numpy(direction.astype(np.float32))
+        ).numpy()
+
+
+@torch.no_grad()
+def colours(paths: Sequence[Path], size: int, grid: tuple[int, int]) -> Array:
+    """What the regions of photos have of each colour (N, R, 7), from their pixels; raises DataError."""
+    shares = ColourShares(grid)
+    return np.concatenate([shares(torch.from_numpy(batch)).numpy() for batch in squares(paths, size)])
+
+
+def complete(ensemble: Ensemble, recipe: Recipe, rivals: Array) -> None:
+    """Do to heads what the recipe has for when training is over; `rivals` (T, d) are the words that were learned."""
+    ensemble.strengthen_prior(recipe.prior_gain)
+    if recipe.contrast or recipe.smoothing:
+        count, words = rivals.shape
+        ensemble.refine(RefinementConfig(count, words, recipe.contrast, recipe.smoothing), rivals)
 
 
 def write_bundle(
     folder: Path,
     name: str,
     recipe: Recipe,
-    head: Head,
+    ensemble: Ensemble,
     background: TrainingSet,
     *,
     tags: list[str],
@@ -60,17 +80,28 @@ def write_bundle(
     card: dict[str, Any],
     lexicon: LexiconTable | None = None,
 ) -> BundleSpec:
-    """Write the bundle of a trained head; `background` are the photos that scores are judged against."""
-    vectors = np.concatenate(list(region_vectors(head, background)))
-    steps = fit_steps(vectors.reshape(-1, vectors.shape[-1]))
+    """Write the bundle of trained heads; `background` are the photos that scores are judged against.
+
+    Weights are kept in half precision, and everything is measured with what is left of them.
+    """
+    ensemble = ensemble.half().float()
+    vectors = np.concatenate(list(region_vectors(ensemble, background)))
     rows, cols = background.features.regions.shape[2:]
+    coloured = recipe.colours and background.split.feature_file is None
+    if coloured:
+        found = colours(background.split.paths(), recipe.backbone.input_size, (rows, cols))
+        vectors = np.concatenate([vectors[..., :-1], found, vectors[..., -1:]], axis=-1)
+    steps = fit_steps(vectors.reshape(-1, vectors.shape[-1]))
     spec = BundleSpec(
         name=name,
         backbone=recipe.backbone,
         biam=recipe.biam.as_dict(),
         words=recipe.words,
         grid=(rows, cols),
-        prior=None if recipe.prior is None else dict(recipe.prior.__dict__),
+        prior=None if recipe.prior is None else asdict(recipe.prior),
+        heads=len(ensemble.heads),
+        refinement=None if ensemble.refinement is None else asdict(ensemble.refinement.config),
+        colours=coloured,
         calibration=calibration,
         min_confidence=min_confidence,
         card={**recipe.about, **card, "recipe": recipe.as_dict()},
@@ -78,7 +109,7 @@ def write_bundle(
     save_bundle(
         folder,
         spec,
-        head=head.arrays(),
+        head={name: _half(weights) for name, weights in ensemble.arrays().items()},
         steps=steps,
         background=quantise(vectors, steps),
         tags=tags,
@@ -86,3 +117,8 @@ def write_bundle(
         lexicon=lexicon,
     )
     return spec
+
+
+def _half(weights: NDArray[Any]) -> NDArray[Any]:
+    """Single precision in half of it; counts of batches as they are."""
+    return weights.astype(np.float16) if weights.dtype == np.float32 else weights

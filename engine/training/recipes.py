@@ -44,7 +44,11 @@ class Recipe:
     distillation: float = 0.0  # weight of the distillation loss beside the ranking loss
     mirror: float = 0.0  # weight of the mirror loss: a photo's region vectors towards those of its mirror image
     channel_dropout: float = 0.0  # share of the backbone's channels that a training photo goes without
+    heads: int = 1  # trained with one seed after the other, their region vectors averaged
     prior_gain: float = 1.0  # times the prior's weight when training is over, for words that no tag comes near to
+    contrast: float = 0.0  # how much rival words count against a region then, see `engine.model.refinement`
+    smoothing: float = 0.0  # what a region then takes from the next one
+    colours: bool = False  # whether pixels say which colours a region has, see `engine.model.colours`
     average: float = 0.0  # decay of the moving average of the weights that is kept in the end; 0 keeps the last ones
     repeats: dict[str, int] = field(default_factory=dict)  # times an epoch for a collection's photos, by its folder
     tuning: float = 0.0  # learning rate of the tags' own label vectors, in those of the head; 0 leaves them as they are
@@ -62,6 +66,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.mirror and not (self.average and self.flip):
             raise ValueError("The mirror loss compares with an average of the weights, on mirrored photos")
+
+    def with_seed(self, seed: int) -> "Recipe":
+        """The recipe with another seed."""
+        return replace(self, seed=seed)
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as plain JSON values, without what it is about."""
@@ -96,7 +104,11 @@ RECIPES = {
         distillation=1.0,
         mirror=1.0,
         channel_dropout=0.1,
+        heads=2,
         prior_gain=1.25,
+        contrast=0.5,
+        smoothing=0.3,
+        colours=True,
         average=0.998,
         repeats={"flickr-captions": 6},
         tuning=4.0,

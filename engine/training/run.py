@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from engine.library.region_map import Array
 from engine.model.bundle import SHIPPED, Reference
-from engine.model.network import Head
+from engine.model.network import Ensemble
 from engine.model.prior import SemanticPrior
 from engine.search.calibration import Calibration, features, fit
 from engine.training.classes import class_vectors, imagenet_names, label_vectors
 from engine.training.datasets import Dataset, load
 from engine.training.datasets.base import Split
+from engine.training.ensemble import EnsembleTrainer
 from engine.training.features import FeatureCache
-from engine.training.finish import background_rows, region_vectors, write_bundle
+from engine.training.finish import background_rows, complete, region_vectors, write_bundle
 from engine.training.located import LocatedSet, draw_views, pixels_of, shares_of
 from engine.training.near import forget_near_negatives
 from engine.training.pooling import pooled_scores
@@ -131,12 +132,14 @@ class Session:
         names = [*self.dataset.tags[self.dataset.seen], *([] if located is None else located.shown())]
         return [name for name in dict.fromkeys(names) if self.words.knows(name)]
 
-    def trainer(self, work: Path, located: LocatedSet | None = None) -> Trainer:
-        """A trainer for a head on the seen tags."""
+    def trainer(self, work: Path, located: LocatedSet | None = None) -> EnsembleTrainer:
+        """A trainer for heads on the seen tags."""
         vectors = self.label_vectors(self.dataset.tags[self.dataset.seen])
-        return Trainer(self.recipe, vectors, self.classes, work, located=located)
+        return EnsembleTrainer.of(
+            self.recipe, work, lambda recipe, path: Trainer(recipe, vectors, self.classes, path, located=located)
+        )
 
-    def tuned(self, trainer: Trainer) -> "Session":
+    def tuned(self, trainer: EnsembleTrainer) -> "Session":
         """The session with the lexicon that a trainer has tuned, and the words in it; itself where nothing was."""
         if self.lexicon is None or not self.recipe.tuning:
             return self
@@ -183,7 +186,7 @@ def make_bundle(
     """As `train_bundle`, with the photos at hand; `calibration` is fitted where it is not given."""
     train, validation, finish = stages
     trainer = judging = session.trainer(work / "all", located)
-    head = judge = trainer.fit(train, validation, finish)
+    ensemble = judge = trainer.fit(train, validation, finish)
     columns, unlearned = session.dataset.seen, train
     if calibration is not None:
         pass
@@ -200,24 +203,24 @@ def make_bundle(
         unlearned = train.subset(np.flatnonzero(number % HELD_OUT == 0))
     else:
         judge, unlearned = trainer.selected(), validation
-    for trained in {id(head): head, id(judge): judge}.values():
-        if trained.prior is not None:
-            trained.prior.strengthen(session.recipe.prior_gain)
     trainer.team.leave()
     if not trainer.team.leads:
         return False
     _, first = np.unique(train.split.names, return_index=True)
     once = np.sort(first)
     background = train.subset(once[background_rows(train.split.names[once].tolist())])
-    if calibration is None:
-        calibration = calibrate(session.tuned(judging), judge.cpu(), unlearned, background, columns)
-    session = session.tuned(trainer)
+    judged, session = session.tuned(judging), session.tuned(trainer)
     tags = session.learned(located)
+    complete(ensemble.cpu(), session.recipe, session.label_vectors(tags))
+    if judge is not ensemble:
+        complete(judge.cpu(), session.recipe, judged.label_vectors(judged.learned(judging.located)))
+    if calibration is None:
+        calibration = calibrate(judged, judge, unlearned, background, columns)
     write_bundle(
         out,
         name,
         session.recipe,
-        head.cpu(),
+        ensemble,
         background,
         tags=tags,
         labels=labels_for(tags, session.words),
@@ -252,7 +255,7 @@ def repeated(names: Sequence[bytes], repeats: dict[str, int]) -> NDArray[np.int6
 
 
 def calibrate(
-    session: Session, head: Head, unlearned: TrainingSet, background: TrainingSet, columns: slice
+    session: Session, ensemble: Ensemble, unlearned: TrainingSet, background: TrainingSet, columns: slice
 ) -> Calibration:
     """From scores to confidence, on photos not learned from and the tags they are annotated for.
 
@@ -262,7 +265,7 @@ def calibrate(
     queries = np.pad(session.label_vectors(tags), ((0, 0), (0, 1)), constant_values=1).astype(np.float32)
 
     def scores(photos: TrainingSet) -> Array:
-        vectors = (torch.from_numpy(part) for part in region_vectors(head, photos))
+        vectors = (torch.from_numpy(part) for part in region_vectors(ensemble, photos))
         with torch.no_grad():
             return np.concatenate(
                 [pooled_scores(part, torch.from_numpy(queries), session.recipe.biam.top_k).numpy() for part in vectors]

@@ -20,13 +20,13 @@ from torch.nn import functional
 
 from engine.library.region_map import Array
 from engine.model.biam import BiAMConfig
-from engine.model.network import Head
+from engine.model.network import Ensemble
 from engine.settings import load_settings
 from engine.training.classes import label_vectors
 from engine.training.datasets import Dataset, load
 from engine.training.evaluate import Evaluation, measure
 from engine.training.features import FeatureCache
-from engine.training.finish import region_vectors
+from engine.training.finish import complete, region_vectors
 from engine.training.pooling import pooled_scores
 from engine.training.recipes import GLOVE_50, LITE_BACKBONE, Recipe, Schedule, recipe_for
 from engine.training.run import Session
@@ -86,8 +86,8 @@ class Bench:
         train, test = self.photos(recipe, dataset, FeatureCache(self.cache, recipe.backbone, None, 0))
         vectors = label_vectors(dataset.tags, words)
         with tempfile.TemporaryDirectory() as folder:
-            head = Trainer(recipe, vectors[dataset.seen], None, Path(folder)).fit(train)
-        return self.measured(recipe, dataset, head, vectors, test)
+            ensemble = Ensemble([Trainer(recipe, vectors[dataset.seen], None, Path(folder)).fit(train)])
+        return self.measured(recipe, dataset, ensemble, vectors, test)
 
     def run_like_lite(self, seed: int) -> Evaluation:
         """Train and measure one seed by the recipe of `lite`: lexicon, prior and distillation."""
@@ -95,20 +95,21 @@ class Bench:
         train, test = self.photos(session.recipe, session.dataset, session.cache)
         with tempfile.TemporaryDirectory() as folder:
             trainer = session.trainer(Path(folder))
-            head = trainer.fit(train)
-        if head.prior is not None:
-            head.prior.strengthen(session.recipe.prior_gain)
+            ensemble = trainer.fit(train)
         vectors = session.label_vectors(session.dataset.tags)
         vectors[session.dataset.seen] = trainer.label_vectors()
-        return self.measured(session.recipe, session.dataset, head, vectors, test)
+        complete(ensemble, session.recipe, vectors[session.dataset.seen])
+        return self.measured(session.recipe, session.dataset, ensemble, vectors, test)
 
-    def measured(self, recipe: Recipe, dataset: Dataset, head: Head, vectors: Array, test: TrainingSet) -> Evaluation:
-        """ZSL and GZSL of a trained head."""
+    def measured(
+        self, recipe: Recipe, dataset: Dataset, ensemble: Ensemble, vectors: Array, test: TrainingSet
+    ) -> Evaluation:
+        """ZSL and GZSL of trained heads."""
         queries = functional.pad(torch.from_numpy(vectors), (0, 1), value=1.0)
         with torch.no_grad():
             parts = [
                 pooled_scores(torch.from_numpy(part), queries, recipe.biam.top_k).numpy()
-                for part in region_vectors(head, test)
+                for part in region_vectors(ensemble, test)
             ]
         return measure("biam", dataset, "test", np.concatenate(parts), test.split.labels())
 

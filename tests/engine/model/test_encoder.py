@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -15,38 +15,61 @@ from engine.model.backbones import build_backbone
 from engine.model.biam import BiAMConfig, initialise
 from engine.model.bundle import BackboneSpec, Bundle, BundleSpec, save_bundle
 from engine.model.encoder import RegionEncoder, random_pixels
-from engine.model.network import Head, network_of
+from engine.model.network import Ensemble, Head, network_of
 from engine.model.onnx import export, open_session
 from engine.model.prior import PriorConfig
+from engine.model.refinement import RefinementConfig
+from engine.words.colours import COLOURS
+from engine.words.lexicon import LexiconTable
+from engine.words.sorted_words import SortedWords
 
 NAME, SIZE, GRID = "tf_efficientnet_lite0", 64, (2, 2)
+CONFIG = BiAMConfig(features=320, scene=1280, width=16, embedding=24, heads=4, words=3, top_k=3)
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
+@pytest.fixture(scope="module", params=["one head", "two heads, refined, with colours"])
+def bundle(tmp_path_factory, request):
     """A bundle with random weights, small but complete: backbone, BiAM and prior."""
     folder = tmp_path_factory.mktemp("bundle")
     torch.manual_seed(0)
     torch.save(build_backbone(BackboneSpec(NAME, "none", SIZE)).net.state_dict(), folder / "backbone.pth")
     (folder / "words.txt").write_text("sun 1 0 0\nmoon 0 1 0\nsea 0 0 1\n")
-    config = BiAMConfig(features=320, scene=1280, width=16, embedding=24, heads=4, words=3, top_k=3)
-    head = Head(config, PriorConfig(words=3))
-    initialise(head.biam, 0)
-    head.prior.class_vectors.normal_()
     spec = BundleSpec(
         "tiny",
         BackboneSpec(NAME, str(folder / "backbone.pth"), SIZE),
-        biam=config.as_dict(),
+        biam=CONFIG.as_dict(),
         words=str(folder / "words.txt"),
         grid=GRID,
         prior=asdict(PriorConfig(words=3)),
     )
-    steps = np.full(4, 0.05, np.float32)
-    background = np.random.default_rng(0).integers(-127, 128, (6, 4, 4)).astype(np.int8)
+    ensemble, lexicon, colours = Ensemble([head(0)]), None, 0
+    if request.param != "one head":
+        refinement = RefinementConfig(rivals=5, words=3)
+        spec = replace(spec, heads=2, refinement=asdict(refinement), colours=True)
+        ensemble, colours = Ensemble([head(0), head(1)]), len(COLOURS)
+        ensemble.refine(refinement, np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32))
+        entries = SortedWords.of([b"moon", b"sea", b"sun"])
+        lexicon = LexiconTable(entries, 127 * np.eye(3, dtype=np.int8), np.ones(3, np.float32) / 127, np.eye(3))
+    dims = 3 + colours + 1
+    background = np.random.default_rng(0).integers(-127, 128, (6, 4, dims)).astype(np.int8)
     save_bundle(
-        folder / "tiny", spec, head=head.arrays(), steps=steps, background=background, tags=[], labels=["sun", "sea"]
+        folder / "tiny",
+        spec,
+        head=ensemble.arrays(),
+        steps=np.full(dims, 0.05, np.float32),
+        background=background,
+        tags=[],
+        labels=["sun", "sea"],
+        lexicon=lexicon,
     )
     return Bundle(folder / "tiny", folder / "cache")
+
+
+def head(seed):
+    made = Head(CONFIG, PriorConfig(words=3))
+    initialise(made.biam, seed)
+    made.prior.class_vectors.copy_(torch.randn(1000, 3, generator=torch.Generator().manual_seed(7)))
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +83,7 @@ def test_onnx_runtime_computes_what_pytorch_does_for_any_number_of_photos(bundle
     with torch.inference_mode():
         expected = network_of(bundle)(torch.from_numpy(pixels)).numpy()
     vectors = encoder.region_vectors(pixels)
-    assert vectors.shape == (count, 4, 4)
+    assert vectors.shape == (count, 4, len(bundle.steps))
     np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 

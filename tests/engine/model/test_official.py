@@ -15,7 +15,7 @@ from engine.model.backbones import Features
 from engine.model.biam import pool
 from engine.model.bundle import Bundle, open_bundle
 from engine.model.encoder import RegionEncoder
-from engine.model.network import head_of
+from engine.model.network import ensemble_of
 from engine.model.official import default_name, generated, read_checkpoint
 from tests.conftest import paint
 
@@ -76,7 +76,7 @@ def test_an_imported_checkpoint_gives_the_scores_of_the_papers_own_implementatio
     assert imports(place, wrappings(state)[kind], "--name", "paper", "--tags", place / "tags.txt") == 0
     bundle = open_bundle("paper", place / "cache")
     with torch.no_grad():
-        vectors = head_of(bundle)(golden["features"].reshape(2, 512, 14, 14), golden["scene"], None)
+        vectors = ensemble_of(bundle)(golden["features"].reshape(2, 512, 14, 14), golden["scene"], None)
         scores = pool(vectors @ functional.pad(golden["vectors"], (0, 1), value=1.0).T, bundle.top_k)
     assert ((scores - golden["logits"]).abs().max() / golden["logits"].abs().max()).item() <= 1e-5
 

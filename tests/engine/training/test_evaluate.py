@@ -16,7 +16,7 @@ from engine.errors import DataError
 from engine.model.biam import initialise, pool
 from engine.model.bundle import Bundle, BundleSpec, save_bundle
 from engine.model.encoder import RegionEncoder
-from engine.model.network import Head, head_of
+from engine.model.network import Ensemble, Head, ensemble_of
 from engine.photo import load_square
 from engine.training import evaluate as module
 from engine.training.datasets import load
@@ -39,7 +39,7 @@ def write_bundle(folder, recipe, grid, cache):
     spec = BundleSpec("untrained", recipe.backbone, recipe.biam.as_dict(), recipe.words, grid)
     codes = np.zeros((2, grid[0] * grid[1], recipe.biam.words + 1), np.int8)
     steps = np.ones(recipe.biam.words + 1, np.float32)
-    save_bundle(folder, spec, head=head.arrays(), steps=steps, background=codes, tags=[], labels=["red"])
+    save_bundle(folder, spec, head=Ensemble([head]).arrays(), steps=steps, background=codes, tags=[], labels=["red"])
     return Bundle(folder, cache)
 
 
@@ -79,7 +79,7 @@ def test_released_features_are_scored_through_the_head(released, released_recipe
     result = evaluate(bundle, dataset)
     regions = torch.from_numpy(dataset.test.features())
     with torch.no_grad():
-        vectors = head_of(bundle)(regions, SceneNetwork(bundle.spec.backbone)(regions), None)
+        vectors = ensemble_of(bundle)(regions, SceneNetwork(bundle.spec.backbone)(regions), None)
     expected = average_precision(scores_by_hand(bundle, vectors, dataset.tags), dataset.test.labels())
     np.testing.assert_allclose(result.ap, expected)
     assert "official log" in result.table()

@@ -10,12 +10,15 @@ import torch
 
 from engine.cli import run
 from engine.errors import DataError
+from engine.library.region_map import region_scores
 from engine.model.bundle import SHIPPED, Bundle
-from engine.model.network import head_of
+from engine.model.encoder import RegionEncoder
+from engine.model.network import ensemble_of
 from engine.settings import load_settings
 from engine.training.recipes import GLOVE_50, RECIPES
 from engine.training.run import Session, train_bundle
 from engine.training.trainer import Trainer
+from engine.words.colours import COLOURS
 from engine.words.lexicon import FILE as LEXICON
 from engine.words.lexicon import LexiconTable
 
@@ -113,7 +116,8 @@ def test_the_two_stages_of_nus_wide_share_their_features_and_calibrate_before_th
     state = torch.load(tmp_path / "work" / "all" / "checkpoint.pt")
     assert state["epoch"] == 3
     bundle = Bundle(tmp_path / "bundle", tmp_path / "cache")
-    assert torch.equal(head_of(bundle).biam.W.weight, state["scorer"]["head.biam.W.weight"])  # of the last stage
+    (head,) = ensemble_of(bundle).heads
+    assert torch.equal(head.biam.W.weight.half(), state["scorer"]["head.biam.W.weight"].half())  # of the last stage
     assert not torch.equal(state["best_state"]["head.biam.W.weight"], state["scorer"]["head.biam.W.weight"])
 
 
@@ -158,6 +162,46 @@ def test_training_begins_with_the_words_as_no_training_has_moved_them(tmp_path, 
     moved = next(bytes(shipped.entries[place]).decode() for place in shipped.moved)
     assert not np.allclose(session.words.vector(moved), shipped.row(moved), atol=0.01)
     np.testing.assert_array_equal(session.words.vector(moved), shipped.with_moved({}).row(moved))
+
+
+def test_heads_of_an_ensemble_differ_by_their_seeds_and_are_averaged(tmp_path, recipe, photo_folder):
+    folders = (tmp_path / "bundle", "mine", tmp_path / "work", tmp_path / "cache")
+    assert train_bundle(replace(recipe, heads=2), photo_folder, *folders)
+    assert (tmp_path / "work" / "all" / "head-2" / "log.csv").exists()
+    ensemble = ensemble_of(Bundle(tmp_path / "bundle", tmp_path / "cache"))
+    first, second = ensemble.heads
+    assert not torch.equal(first.biam.W.weight, second.biam.W.weight)
+    features = torch.rand(2, 3, 4, 4), torch.rand(2, 3), None
+    with torch.inference_mode():
+        np.testing.assert_allclose(ensemble(*features), (first(*features) + second(*features)) / 2, atol=1e-5)
+    for folder, seed in (("all", recipe.seed), ("all/head-2", recipe.seed + 1)):
+        assert f"seed={seed}," in torch.load(tmp_path / "work" / folder / "checkpoint.pt")["recipe"]
+
+
+def test_label_vectors_of_an_ensemble_are_between_those_that_its_heads_have_tuned(tmp_path, recipe, photo_folder):
+    session = Session.open(replace(recipe, heads=2, tuning=4.0), photo_folder, tmp_path / "cache")
+    trainer = session.trainer(tmp_path / "work")
+    trainer.fit(session.stages().train)
+    one, other = (each.label_vectors() for each in trainer.trainers)
+    assert not np.allclose(one, other, atol=1e-3)
+    found = trainer.label_vectors()
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(found, (one + other) / np.linalg.norm(one + other, axis=1, keepdims=True), atol=1e-5)
+
+
+def test_a_bundle_with_colours_says_what_is_red_in_photos_and_in_words(tmp_path, recipe, photo_folder):
+    biam = replace(recipe.biam, words=64)
+    coloured = replace(recipe, words=GLOVE_50, lexicon=True, biam=biam, contrast=0.5, smoothing=0.3, colours=True)
+    cache = load_settings().cache
+    assert train_bundle(coloured, photo_folder, tmp_path / "bundle", "mine", tmp_path / "work", cache)
+    bundle = Bundle(tmp_path / "bundle", cache)
+    assert bundle.words.dim + 1 == len(bundle.steps) == 64 + len(COLOURS) + 1
+    assert bundle.is_compound("red car")
+    half = np.full((1, 16, 16, 3), (200, 20, 30), np.uint8)
+    half[:, :, 8:] = 128
+    ((region_map, _),) = RegionEncoder.open(bundle).encode(half)
+    scores = region_scores(region_map.codes, bundle.queries(bundle.words.vector("red")[None]))[:, 0]
+    assert scores.reshape(4, 4)[:, :2].min() > scores.reshape(4, 4)[:, 2:].max() + 1
 
 
 def test_data_that_is_missing_is_one_line(trains, capsys, tmp_path):
