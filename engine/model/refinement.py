@@ -26,10 +26,10 @@ class RefinementConfig:
 class Refinement(nn.Module):
     """Region vectors → region vectors that say less where every word scores high, and differ less from side to side.
 
-    From all scores at a region, `contrast` times the logarithm of the mean exponential of the rivals' is taken: that much
-    of the way from the scores themselves to the logarithm of a softmax over the words that were learned, but for a
-    constant. Of a photo's regions each then takes `smoothing` of what the next ones say, and its square of what is
-    across the corner.
+    From all scores at a region, `contrast` times the logarithm of the mean exponential of the rivals' is taken: that
+    much of the way from the scores themselves to the logarithm of a softmax over the words that were learned, but for
+    a constant. Each region then takes `smoothing` of what the next ones say, and its square of what is across the
+    corner.
     """
 
     rivals: Tensor
