@@ -61,6 +61,7 @@ typedef struct {
     const int8_t *codes;     /* (N, R, D) instead of planes, or NULL */
     const int64_t *chosen;   /* (M,) photos, or NULL for all */
     const float *queries;    /* (T, D) */
+    const float *squares;    /* (D,): of what a code stands for, or NULL for inner products */
     float *scores, *errors;  /* (M, T) */
     int regions, dims, width, groups, half, terms, top_k, sizes, size;
     int64_t photos, next; /* M; the next one that no thread has taken */
@@ -179,6 +180,32 @@ static void exact(const Job *job, int64_t photo, int64_t row)
         memmove(scores[t] + half, scores[t] + start, sizeof(float) * (job->regions - half));
         job->scores[row * job->terms + t] = mean_of_largest(scores[t], job->regions, job->top_k);
     }
+}
+
+CLONES static void add_squares(float *restrict lengths, const float *restrict column, float square, int n)
+{
+    n &= -LANES;
+    for (int r = 0; r < n; r++) lengths[r] += square * column[r] * column[r];
+}
+
+/* The largest cosine of a query, of length 1 and with the squares folded in, with any region. */
+static void alike(const Job *job, int64_t photo, int64_t row)
+{
+    _Alignas(64) float products[COLUMN] = {0}, lengths[COLUMN] = {0}, column[COLUMN] = {0}, best = -1;
+    int half = job->half / 4, start = (half + LANES - 1) & -LANES;
+    for (int d = 0; d < job->dims; d++) {
+        size_t place = ((size_t)photo * job->groups + d / 4) * job->half, number = photo * job->width + d;
+        column_of_planes(column, column + start, job->coarse + place, job->fine + place, d % 4, job->low[number],
+                         job->step[number], half);
+        add_dimension(products, column, job->queries[d], 2 * start);
+        add_squares(lengths, column, job->squares[d], 2 * start);
+    }
+    for (int r = 0; r < job->regions; r++) {
+        int lane = r < half ? r : start + r - half;
+        float length = sqrtf(lengths[lane]), cosine = products[lane] / (length > TINY ? length : TINY);
+        best = cosine > best ? cosine : best;
+    }
+    job->scores[row] = best;
 }
 
 /* Near scores: of `a` alone, in integers. Sums of 4-bit numbers with the rounded query are those of 2·half regions. */
@@ -767,7 +794,9 @@ static void *work(void *argument)
                 continue;
             }
 #endif
-            if (job->errors)
+            if (job->squares)
+                alike(job, photo, row);
+            else if (job->errors)
                 near(job, photo, row, &queries);
             else if (!job->low && !job->codes)
                 sketched(job, photo, row, &queries);
@@ -798,21 +827,22 @@ static int fits(const Py_buffer *buffer, int64_t bytes, const char *name)
     return 0;
 }
 
-/* scan(low, step, middle, bounds, coarse, fine, codes, chosen, queries, scores, errors,
+/* scan(low, step, middle, bounds, coarse, fine, codes, chosen, queries, squares, scores, errors,
         photos, regions, dims, terms, top_k, sizes, size, threads, instructions)
 
    `photos` are those of the planes or codes. Planes or codes are None; with `errors` the near scores are found, without
    them the exact ones. Where there is `coarse` alone it is taken for sketches, and their scores are found.
+   With `squares` it is the largest cosine of one query in both planes that is found.
    `instructions` are 0 for those of any processor, 1 for AVX2 and 2 for AVX-512 too, where the processor has them. */
 static PyObject *scan(PyObject *self, PyObject *args)
 {
-    Py_buffer low, step, middle, bounds, coarse, fine, codes, chosen, queries, scores, errors;
+    Py_buffer low, step, middle, bounds, coarse, fine, codes, chosen, queries, squares, scores, errors;
     long long photos;
     int threads, instructions;
     Job job = {0};
     (void)self;
-    if (!PyArg_ParseTuple(args, "z*z*z*z*z*z*z*z*y*w*z*Liiiiiiii", &low, &step, &middle, &bounds, &coarse, &fine, &codes, &chosen,
-                          &queries, &scores, &errors, &photos, &job.regions, &job.dims, &job.terms, &job.top_k,
+    if (!PyArg_ParseTuple(args, "z*z*z*z*z*z*z*z*y*z*w*z*Liiiiiiii", &low, &step, &middle, &bounds, &coarse, &fine, &codes,
+                          &chosen, &queries, &squares, &scores, &errors, &photos, &job.regions, &job.dims, &job.terms, &job.top_k,
                           &job.sizes, &job.size, &threads, &instructions))
         return NULL;
     job.groups = (job.dims + 3) / 4;
@@ -832,7 +862,11 @@ static PyObject *scan(PyObject *self, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "neither codes nor planes nor sketches");
         ok = 0;
     }
-    ok = ok && fits(&low, photos * job.width, "low") && fits(&step, photos * job.width, "step") &&
+    if (squares.buf && (!planes || !fine.buf || errors.buf || job.terms != 1)) {
+        PyErr_SetString(PyExc_ValueError, "cosines are those of one query with both planes");
+        ok = 0;
+    }
+    ok = ok && fits(&squares, (int64_t)job.dims * 4, "squares") && fits(&low, photos * job.width, "low") && fits(&step, photos * job.width, "step") &&
          fits(&coarse, photos * plane, "coarse") && fits(&fine, photos * plane, "fine") &&
          fits(&middle, photos * job.width, "middle") &&
          fits(&bounds, photos * 8 * job.sizes, "bounds") &&
@@ -851,7 +885,7 @@ static PyObject *scan(PyObject *self, PyObject *args)
     if (ok) {
         job.low = low.buf, job.step = step.buf, job.coarse = coarse.buf, job.fine = fine.buf;
         job.middle = middle.buf, job.bounds = bounds.buf, job.codes = codes.buf, job.chosen = chosen.buf;
-        job.queries = queries.buf, job.scores = scores.buf, job.errors = errors.buf;
+        job.queries = queries.buf, job.squares = squares.buf, job.scores = scores.buf, job.errors = errors.buf;
         job.photos = rows;
 #if X86
         __builtin_cpu_init();
@@ -863,8 +897,9 @@ static PyObject *scan(PyObject *self, PyObject *args)
         run(&job, threads);
         Py_END_ALLOW_THREADS
     }
-    Py_buffer *all[] = {&low, &step, &middle, &bounds, &coarse, &fine, &codes, &chosen, &queries, &scores, &errors};
-    for (int i = 0; i < 11; i++)
+    Py_buffer *all[] = {&low,    &step,    &middle,  &bounds, &coarse, &fine,
+                        &codes, &chosen, &queries, &squares, &scores, &errors};
+    for (int i = 0; i < 12; i++)
         if (all[i]->obj) PyBuffer_Release(all[i]);
     if (!ok) return NULL;
     Py_RETURN_NONE;

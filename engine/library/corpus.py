@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from engine.library import region_index, scan
 from engine.library.planes import Array, Codes
 from engine.library.region_index import RegionIndex
-from engine.library.region_map import RegionMap, RegionMaps, pooled_scores, region_cosines
+from engine.library.region_map import RegionMap, RegionMaps, pooled_scores
 from engine.library.segments import Ids, Segment
 from engine.library.stacks import Stacks
 from engine.library.store import Store
@@ -25,7 +25,7 @@ Rows = NDArray[np.int64]
 LOOSE_KEPT = 20_000  # loose maps that are kept in memory; more are read each time
 LOOSE_AT_ONCE = 2000
 MOST_OF_ALL = 0.5  # share of a segment's photos from which on all of them are scanned, which others may share
-COMPARED_AT_ONCE = 256  # photos whose regions are compared with one at once
+REGIONS_AT_ONCE = 25_000  # loose ones, that are compared with one at once
 FRUGAL_AT_ONCE = 256  # photos whose planes are mapped at once, if memory counts more than time
 
 
@@ -129,28 +129,28 @@ class Corpus:
     def best_cosines(self, region: Codes, steps: Array, rows: Rows) -> Array:
         """The largest cosine (n,) of a region, given its codes (D,), with any region of each of `rows`, ascending."""
         best = np.empty(len(rows), np.float32)
-        for part, segment, places in self._parts(rows, COMPARED_AT_ONCE):
+        for part, segment, places in self._parts(rows):
             if segment is None:
                 ids, maps = self._loose_maps(places)
                 best[part] = -1  # of photos removed a moment ago
                 if len(maps):
-                    cosines = region_cosines(maps.codes, region, steps)
+                    parts = np.array_split(maps.codes, -(-len(maps.codes) // REGIONS_AT_ONCE))
+                    cosines = np.concatenate([scan.region_cosines(codes, region, steps) for codes in parts])
                     best[part][np.searchsorted(ids, maps.ids)] = np.maximum.reduceat(cosines, maps.offsets[:-1])
             else:
-                codes = segment.planes.codes(slice(None) if places is None else places)
-                best[part] = region_cosines(codes, region, steps).max(axis=1)
+                best[part] = scan.best_cosines(segment.planes, region, steps, places)
         return best
 
     def _is_scanned_whole(self, segment: Segment, places: Rows | None) -> bool:
         """Whether all of a segment is scanned for these places, so that others may share it."""
         return not self.frugal and (places is None or len(places) >= MOST_OF_ALL * len(segment))
 
-    def _parts(self, rows: Rows, at_once: int = 0) -> Iterator[tuple[slice, Segment | None, Rows | None]]:
+    def _parts(self, rows: Rows) -> Iterator[tuple[slice, Segment | None, Rows | None]]:
         """Parts of `rows`, the segment that holds them (None: they are loose), and their places in it (None: all)."""
         start = first = 0
         for segment in self.index.segments if self.index else ():
             stop = int(np.searchsorted(rows, first + len(segment)))
-            step = at_once or (FRUGAL_AT_ONCE if self.frugal else max(stop - start, 1))
+            step = FRUGAL_AT_ONCE if self.frugal else max(stop - start, 1)
             for at in range(start, stop, step):
                 part = slice(at, min(at + step, stop))
                 whole = part.stop - part.start == len(segment)
@@ -158,7 +158,7 @@ class Corpus:
                 if self.frugal:
                     segment.release()
             start, first = stop, first + len(segment)
-        step = at_once or (LOOSE_AT_ONCE if self.loose is None else max(len(rows) - start, 1))
+        step = LOOSE_AT_ONCE if self.loose is None else max(len(rows) - start, 1)
         for at in range(start, len(rows), step):
             part = slice(at, min(at + step, len(rows)))
             whole = part.stop - part.start == len(self.loose_ids)

@@ -122,16 +122,6 @@ def region_scores(codes: Codes, queries: Array) -> Array:
     return codes.astype(np.float32) @ queries.T
 
 
-def region_cosines(codes: Codes, region: Codes, steps: Array) -> Array:
-    """Cosines (…) of regions (…, D) with one region (D,), given their codes; times `steps` (D,) these are vectors."""
-    squared, query = steps**2, region.astype(np.float32)
-    vectors = codes.astype(np.float32)
-    products = vectors @ (query * squared)
-    lengths = np.sqrt(np.square(vectors, out=vectors) @ squared) * np.sqrt(query**2 @ squared)
-    cosines: Array = products / np.maximum(lengths, 1e-12)
-    return cosines
-
-
 def pooled_scores(maps: RegionMaps, queries: Array, top_k: int) -> Array:
     """The model's score of each photo: the mean of its `top_k` highest region scores.
 

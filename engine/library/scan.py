@@ -118,6 +118,41 @@ def exact_scores_of_codes(codes: Codes, queries: Array, top_k: int) -> Array:
     return exact
 
 
+def best_cosines(planes: Planes, region: Codes, steps: Array, photos: Places | None = None) -> Array:
+    """The largest cosine (n,) of a region, given its codes (D,), with any region of each photo; places as above.
+
+    Codes times `steps` (D,) are vectors; one of no length is like none.
+    """
+    best = np.empty(len(planes) if photos is None else len(photos), np.float32)
+    if not _can_scan(planes.regions, planes.dims, 1):
+        for start in range(0, len(best), PHOTOS_AT_ONCE):
+            part = slice(start, start + PHOTOS_AT_ONCE)
+            codes = planes.codes(part if photos is None else photos[part])
+            best[part] = region_cosines(codes, region, steps).max(axis=1)
+        return best
+    query, squares = _direction(region, steps), np.ascontiguousarray(steps**2, np.float32)
+    parts = (*_shared(planes), planes.coarse, planes.fine, None)
+    _call(parts, photos, query[None], best, None, len(planes), planes.regions, 1, squares=squares)
+    return best
+
+
+def region_cosines(codes: Codes, region: Codes, steps: Array) -> Array:
+    """Cosines (…) of regions (…, D) with one region (D,), given their codes; times `steps` (D,) these are vectors."""
+    vectors = codes.astype(np.float32)
+    products = vectors @ _direction(region, steps)
+    lengths: Array = np.sqrt(np.square(vectors, out=vectors) @ steps**2)
+    cosines: Array = np.divide(products, np.maximum(lengths, np.float32(1e-12)))
+    return cosines
+
+
+def _direction(region: Codes, steps: Array) -> Array:
+    """A region's vector, of length 1, with the steps of another folded in (D,)."""
+    vector = region * steps
+    length = max(float(np.sqrt(vector @ vector)), 1e-12)
+    direction: Array = (vector * steps / length).astype(np.float32)
+    return direction
+
+
 def _can_scan(regions: int, dims: int, top_k: int) -> bool:
     fits = 0 < regions <= MOST["regions"] and 0 < dims <= MOST["dims"] and 0 < top_k <= MOST["top_k"]
     return _extension is not None and fits
@@ -141,13 +176,14 @@ def _call(
     regions: int,
     top_k: int,
     threads: int | None = None,
+    squares: Array | None = None,
 ) -> None:
     chosen = None if photos is None else np.ascontiguousarray(photos, np.int64)
     queries = np.ascontiguousarray(queries, np.float32)
     size = bisect_right(SIZES, min(top_k, regions)) - 1  # bounds for the mean of fewer regions hold for that of more
     sizes = (count, regions, queries.shape[1], len(queries), min(top_k, regions), len(SIZES), size)
     assert _extension is not None
-    _extension.scan(*parts, chosen, queries, scores, errors, *sizes, threads or cores(), INSTRUCTIONS)
+    _extension.scan(*parts, chosen, queries, squares, scores, errors, *sizes, threads or cores(), INSTRUCTIONS)
 
 
 def cores() -> int:

@@ -72,6 +72,30 @@ def test_a_near_score_is_never_further_from_the_exact_one_than_it_says(drawn, fi
 
 
 @given(photos())
+def test_the_best_cosine_is_that_of_comparing_every_region_with_and_without_the_extension(drawn):
+    codes, queries, _ = drawn
+    planes, region, steps = Planes.of(codes), codes[-1, 0], np.abs(queries[0])
+    vectors, asked = codes * steps.astype(np.float64), region * steps.astype(np.float64)
+    lengths = np.linalg.norm(vectors, axis=2) * np.linalg.norm(asked)
+    expected = (np.divide(vectors @ asked, lengths, out=np.zeros_like(lengths), where=lengths > 0)).max(axis=1)
+    some = np.array([len(codes) - 1, 0])
+    for extension in (scan._extension, None):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(scan, "_extension", extension)
+            best, of_some = (scan.best_cosines(planes, region, steps, places) for places in (None, some))
+        np.testing.assert_allclose(best, expected, atol=1e-5)
+        np.testing.assert_array_equal(of_some, best[some])
+
+
+@compiled
+def test_the_extension_refuses_cosines_of_several_queries():
+    planes, query = Planes.of(np.zeros((2, 4, 3), np.int8)), np.zeros((2, 3), np.float32)
+    parts = (planes.low, planes.step, planes.middle, planes.bounds, planes.coarse, planes.fine, None)
+    with pytest.raises(ValueError, match="one query"):
+        scan._extension.scan(*parts, None, query, query[0], query, None, 2, 4, 3, 2, 1, 6, 0, 1, 0)
+
+
+@given(photos())
 def test_a_sketch_keeps_the_highest_bits_of_the_means_of_neighbours(drawn):
     codes, _, _ = drawn
     count, regions, dims = codes.shape
@@ -126,7 +150,7 @@ def test_both_planes_leave_next_to_no_doubt():
 
 def call(codes, queries, scores, *sizes):
     """Scan codes with sizes (photos, regions, dims, terms, top_k), as no caller in its right mind would."""
-    scan._extension.scan(*(None,) * 6, codes, None, queries, scores, None, *sizes, 1, 0, 1, 0)
+    scan._extension.scan(*(None,) * 6, codes, None, queries, None, scores, None, *sizes, 1, 0, 1, 0)
 
 
 @compiled

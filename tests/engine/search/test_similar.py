@@ -38,7 +38,7 @@ def damaged(store, encoder):
 @pytest.fixture(params=[as_written, changed_since, gone, damaged], ids=lambda change: change.__name__)
 def searcher(request, filled, colour_bundle, colour_encoder, monkeypatch):
     monkeypatch.setattr(likeness, "AT_ONCE", 7)
-    monkeypatch.setattr(corpus, "COMPARED_AT_ONCE", 7)
+    monkeypatch.setattr(corpus, "REGIONS_AT_ONCE", 7)
     monkeypatch.setattr(corpus, "LOOSE_AT_ONCE", 7)
     request.param(filled, colour_encoder)
     return Searcher(filled, colour_bundle)
