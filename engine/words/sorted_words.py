@@ -7,6 +7,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+# The bit of each byte: none for a line break, the first for what is not ASCII, else the letter's own or one it shares.
+_LETTER = np.array([0 if byte == 10 else 1 << (byte % 32 if byte < 128 else 0) for byte in range(256)], np.uint32)
+
 
 @dataclass(frozen=True)
 class SortedWords:
@@ -47,14 +50,46 @@ class SortedWords:
         return index if index < len(self) and self[index] == key else None
 
     @cached_property
-    def lengths(self) -> NDArray[np.int64]:
+    def lengths(self) -> NDArray[np.int32]:
         """How many characters each word has."""
         begins = (self.text & 0xC0) != 0x80  # the first byte of a character, or a line break
-        characters: NDArray[np.int64] = np.add.reduceat(begins, self.offsets[:-1], dtype=np.int64) - 1
+        characters: NDArray[np.int32] = np.add.reduceat(begins, self.offsets[:-1], dtype=np.int32) - 1
         return characters
+
+    @cached_property
+    def letters(self) -> NDArray[np.uint32]:
+        """Which letters each word has, a bit each; whatever is not ASCII shares one."""
+        letters: NDArray[np.uint32] = np.bitwise_or.reduceat(_LETTER[self.text], self.offsets[:-1])
+        return letters
+
+    def like(self, word: str, edits: int, among: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+        """Places, ascending, of the words that may be at most so many edits from `word`, of all or of those `among`.
+
+        An edit changes the length by at most one character; it takes away and it adds at most one letter.
+        """
+        near = np.abs(self.lengths - len(word)) <= edits
+        places = np.flatnonzero(near if among is None else near & among)
+        mine = np.bitwise_or.reduce(_LETTER[list(word.encode(errors="replace"))])
+        lost = _fewer(mine & ~self.letters[places], edits)
+        places = places[lost == 0]
+        gained = _fewer(self.letters[places] & ~mine, edits)
+        like: NDArray[np.int64] = places[gained == 0]
+        return like
+
+    def strings(self, places: NDArray[np.int64]) -> list[str]:
+        """The words at some places."""
+        text, starts, stops = self.text.data, self.offsets[places].tolist(), self.offsets[places + 1].tolist()
+        return [str(text[start : stop - 1], "utf-8") for start, stop in zip(starts, stops, strict=True)]
 
     @cached_property
     def all(self) -> list[str]:
         """All words as strings (some 0.1 s for 400,000; look-ups do without)."""
         text: bytes = self.text.tobytes()
         return text.decode().split("\n")[:-1]
+
+
+def _fewer(letters: NDArray[np.uint32], count: int) -> NDArray[np.uint32]:
+    """Sets of letters without so many of them."""
+    for _ in range(min(count, 32)):
+        letters &= letters - np.uint32(1)
+    return letters

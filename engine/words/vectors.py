@@ -119,13 +119,14 @@ class WordVectors:
         """Words at least twice as frequent that sound the same; else those ten times as frequent, one edit away."""
         from rapidfuzz.distance import OSA
 
-        frequent = self.rank * 2 <= rank
-        near = [i for i in self._near(word, 2 if len(word) > 5 else 1, frequent) if self.words[i].isalpha()]
-        alike = [self.words[i] for i in near if sound(self.words[i]) == sound(word)]
+        near = self._near(word, 2 if len(word) > 5 else 1, self.rank * 2 <= rank)
+        ranked = zip(self._words.strings(near), self.rank[near].tolist(), strict=True)
+        others = [(other, other_rank) for other, other_rank in ranked if other.isalpha()]
+        alike = [other for other, _ in others if sound(other) == sound(word)]
         return alike or [
-            self.words[i]
-            for i in near
-            if self.rank[i] * 10 <= rank and self.words[i][0] == word[0] and OSA.distance(self.words[i], word) == 1
+            other
+            for other, other_rank in others
+            if other_rank * 10 <= rank and other[0] == word[0] and OSA.distance(other, word) == 1
         ]
 
     def is_phrase(self, text: str) -> bool:
@@ -162,24 +163,21 @@ class WordVectors:
         """Up to `limit` words at the smallest edit distance (swapped neighbours count one), frequent words first."""
         word = normalise(word)[:64]
         near = self._near(word, max(1, len(word) // 3))
-        return [self.words[i] for i in near if self.words[i].isalpha()][:limit]
+        return [other for other in self._words.strings(near) if other.isalpha()][:limit]
 
     def _near(self, word: str, edits: int, among: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
         """Words at most so many edits away, best first; of all, or of those marked in `among`."""
         from rapidfuzz.distance import OSA
         from rapidfuzz.process import cdist
 
-        if among is None:
-            places, words = np.arange(len(self.words)), self.words
-        else:
-            places = np.flatnonzero(among & (np.abs(self._words.lengths - len(word)) <= edits))
-            words = [self.words[i] for i in places.tolist()]
+        places = self._words.like(word, edits, among)
+        words = self._words.strings(places)
         distances = cdist([word], words, scorer=OSA.distance, score_cutoff=edits, dtype=np.uint8)[0]
         close = distances <= edits
         near: NDArray[np.int64] = places[close]
         # A vocabulary read from the web holds typos too, and a word that is a hundred times rarer is one edit further;
         # one that sounds the same is an edit nearer.
-        alike = np.array([sound(self.words[i]) == sound(word) for i in near], bool)
+        alike = np.array([sound(other) == sound(word) for other in self._words.strings(near)], bool)
         cost = distances[close] + 0.5 * np.log10(1 + self.rank[near]) - alike
         return near[np.argsort(cost, kind="stable")]
 

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from gensim.models import FastText
+from rapidfuzz.distance import OSA
 
 from engine.errors import UnknownWord, WordsError
 from engine.words import vectors as module
@@ -238,3 +239,22 @@ def test_the_packaged_vectors_are_those_of_glove(cache):
 def test_words_are_as_long_as_they_have_characters():
     words = sorted(word.encode() for word in ("a", "crème", "t-shirt", "日本"))
     assert SortedWords.of(words).lengths.tolist() == [len(word.decode()) for word in words]
+
+
+@pytest.mark.parametrize("edits", [1, 2, 3])
+@pytest.mark.parametrize("typed", ["crème", "ab", "teh", "日本人", "t-shirts", "a" * 40])
+def test_words_a_few_edits_away_are_among_those_that_are_like_a_word(typed, edits):
+    rng = np.random.default_rng(0)
+    near = [typed]
+    for _ in range(60):  # edits one after the other
+        at, letter = int(rng.integers(len(near[-1]) + 1)), str(rng.choice(list("abeé日-")))
+        word = near[-1]
+        changed = (word[:at] + letter + word[at:], word[:at] + word[at + 1 :], word[:at] + letter + word[at + 1 :])
+        near.append(changed[rng.integers(3)] or "a")
+    words = sorted({*near, "teh", "the", "uvwxyz", "zebra", "本日"}, key=str.encode)
+    found = SortedWords.of(word.encode() for word in words)
+    like = found.strings(found.like(typed, edits))
+    assert {word for word in words if OSA.distance(word, typed) <= edits} <= set(like)
+    assert "uvwxyz" not in like
+    some = np.array([word < "m" for word in words])
+    assert found.strings(found.like(typed, edits, some)) == [word for word in like if word < "m"]
