@@ -58,7 +58,7 @@ def units(miniatures: Pixels) -> Array:
 
 
 def read(folder: Path, content_hashes: Sequence[bytes]) -> Pixels:
-    """Miniatures (N, 16, 16, 3) of photos with these contents, from their thumbnails in a library's folder.
+    """Miniatures (N, 16, 16, 3) of photos with these contents, which their thumbnails in a library's folder hold.
 
     They are zero where there is no thumbnail.
     """
@@ -68,5 +68,5 @@ def read(folder: Path, content_hashes: Sequence[bytes]) -> Pixels:
     for miniature, content_hash in zip(miniatures, content_hashes, strict=True):
         thumbnail = thumbnails.read(folder, content_hash)
         if thumbnail is not None:
-            miniature[:] = thumbnails.shrunk(thumbnail, SIDE)
+            miniature[:] = thumbnails.miniature(thumbnail)
     return miniatures

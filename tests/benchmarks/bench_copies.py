@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from engine.library import looks, near_copies, thumbnails
-from engine.library.looks import ALIKE, SIDE, Looks
+from engine.library.looks import ALIKE, Looks
 from tests.scenes import COPIES, OTHERS
 
 CHANGED = 300  # photos that copies are made of
@@ -44,7 +44,7 @@ def opened(path: Path) -> Image.Image:
 
 
 def miniature(image: Image.Image) -> looks.Pixels:
-    return thumbnails.shrunk(thumbnails.make(image.convert("RGB")), SIDE)
+    return thumbnails.miniature(thumbnails.make(image.convert("RGB")))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ SCENES = range(12)
 
 def miniature(image):
     """As an index run makes it: from the thumbnail."""
-    return thumbnails.shrunk(thumbnails.make(image.convert("RGB")), SIDE)
+    return thumbnails.miniature(thumbnails.make(image.convert("RGB")))
 
 
 def correlation(one, other):
@@ -57,6 +57,20 @@ def test_keys_never_say_less_than_the_correlation(pixels, share):
     first, second = looks.units(pixels)
     one, other = Looks.of(pixels).keys.astype(np.float32)
     assert one @ other >= first @ second - ROUNDED
+
+
+def test_a_thumbnail_tells_the_miniature_without_being_decoded():
+    whole = thumbnails.make(scene(1))
+    cut = whole[: len(whole) // 2]  # the comment comes before the pixels
+    np.testing.assert_array_equal(thumbnails.miniature(cut), miniature(scene(1)))
+    squashed = scene(1).resize((SIDE, SIDE), Image.Resampling.BOX)
+    assert np.abs(miniature(scene(1)).astype(int) - np.asarray(squashed)).max() <= 2
+
+
+def test_a_thumbnail_without_a_miniature_is_decoded_for_it():
+    without = encoded(scene(1))
+    first, second = looks.units(np.stack([thumbnails.miniature(without), miniature(scene(1))]))
+    assert first @ second > ALIKE
 
 
 def test_miniatures_come_from_thumbnails_and_are_zero_where_there_is_none(tmp_path):
