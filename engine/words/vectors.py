@@ -14,13 +14,13 @@ import tempfile
 import unicodedata
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import UnknownWord, WordsError
-from engine.words.sorted_words import SortedWords
+from engine.words.sorted_words import Outline, SortedWords
 from engine.words.spelling import bare, foreign_script, other_spellings, sound
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float32]
 
+FILES = ("words.npy", "offsets.npy", "lengths.npy", "letters.npy", "vectors.npy", "rank.npy")  # in the cache
+FORMAT = 2  # of those files
 FREQUENT = 40_000  # words of a vocabulary that nobody takes for typos
 
 # Words that say nothing about what is seen; they are dropped from phrases that hold others.
@@ -47,12 +49,12 @@ class WordVectors:
 
     def __init__(self, folder: Path) -> None:
         try:
-            text = np.load(folder / "words.npy", mmap_mode="r")
-            self._words = SortedWords(text, np.load(folder / "offsets.npy", mmap_mode="r"))
-            self._vectors = np.load(folder / "vectors.npy", mmap_mode="r")
-            self.rank: NDArray[np.int32] = np.load(folder / "rank.npy", mmap_mode="r")
+            text, offsets, lengths, letters, vectors, rank = (np.load(folder / file, mmap_mode="r") for file in FILES)
         except (OSError, ValueError) as error:
             raise WordsError(f"Cannot read the word vectors in {folder}: {error}", "Delete the folder") from None
+        self._words = SortedWords(text, offsets, Outline(lengths, letters))
+        self._vectors = vectors
+        self.rank: NDArray[np.int32] = rank
 
     def __len__(self) -> int:
         return len(self._words)
@@ -210,7 +212,7 @@ def open_word_vectors(source: str, cache: Path) -> WordVectors:
     `source` is `package:NAME` (an installed package with vectors), `gensim:NAME` (gensim's downloader) or the path
     of a file in word2vec, GloVe or fastText format. Raises WordsError.
     """
-    folder = cache / "words" / hashlib.sha256(_identity(source).encode()).hexdigest()[:16]
+    folder = cache / "words" / hashlib.sha256(f"{FORMAT} {_identity(source)}".encode()).hexdigest()[:16]
     if not (folder / "source.json").exists():
         _convert(source, folder)
     return WordVectors(folder)
@@ -259,10 +261,10 @@ def _convert(source: str, folder: Path) -> None:
         temporary = Path(tempfile.mkdtemp(dir=folder.parent))
         try:
             words = SortedWords.of(ordered)
-            np.save(temporary / "words.npy", words.text)
-            np.save(temporary / "offsets.npy", words.offsets)
-            np.save(temporary / "rank.npy", ranks)
-            np.save(temporary / "vectors.npy", np.asarray(vectors.vectors, np.float32)[ranks])
+            values = np.asarray(vectors.vectors, np.float32)[ranks]
+            arrays: list[NDArray[Any]] = [words.text, words.offsets, *words.outline, values, ranks]
+            for file, array in zip(FILES, arrays, strict=True):
+                np.save(temporary / file, array)
             (temporary / "source.json").write_text(json.dumps({"source": source, "words": len(ordered)}))
             temporary.chmod(0o755)
             temporary.replace(folder)

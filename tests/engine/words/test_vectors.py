@@ -238,7 +238,17 @@ def test_the_packaged_vectors_are_those_of_glove(cache):
 
 def test_words_are_as_long_as_they_have_characters():
     words = sorted(word.encode() for word in ("a", "crème", "t-shirt", "日本"))
-    assert SortedWords.of(words).lengths.tolist() == [len(word.decode()) for word in words]
+    assert SortedWords.of(words).outline.lengths.tolist() == [len(word.decode()) for word in words]
+
+
+def test_the_cache_holds_the_outline_of_words_as_it_is_made_from_them(cache, tmp_path):
+    (tmp_path / "words.txt").write_text("crème 1 0\nzebra 0 1\na 1 1\n", encoding="utf-8")
+    opened = open_word_vectors(str(tmp_path / "words.txt"), cache)._words
+    made = SortedWords(opened.text, opened.offsets)
+    assert opened.prepared is not None and made.prepared is None
+    for kept, again in zip(opened.outline, made.outline, strict=True):
+        np.testing.assert_array_equal(kept, again)
+        assert kept.dtype == again.dtype
 
 
 @pytest.mark.parametrize("edits", [1, 2, 3])
