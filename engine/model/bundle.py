@@ -59,6 +59,7 @@ class BundleSpec:
     grid: tuple[int, int]
     prior: dict[str, float] | None = None  # fields of engine.model.prior.PriorConfig
     heads: int = 1  # whose region vectors are averaged
+    probes: dict[str, int] | None = None  # fields of engine.model.probe.ProbeConfig
     refinement: dict[str, float] | None = None  # fields of engine.model.refinement.RefinementConfig
     colours: bool = False  # whether region vectors, and the vectors of words, have a number for each colour
     calibration: tuple[float, ...] = (1.0, 0.0)  # weights of engine.search.calibration.FEATURES
@@ -135,7 +136,7 @@ class Bundle:
         digest = hashlib.sha256()
         spec = self.spec
         always = (spec.backbone, spec.biam, spec.prior, spec.words, spec.grid, spec.heads)
-        for part in (*always, *filter(None, (spec.refinement, spec.colours))):
+        for part in (*always, *filter(None, (spec.probes, spec.refinement, spec.colours))):
             digest.update(json.dumps(_plain(part), sort_keys=True).encode())
         digest.update(self.steps.tobytes())
         try:

@@ -16,6 +16,7 @@ from engine.model.biam import BiAM, BiAMConfig
 from engine.model.bundle import BackboneSpec, Bundle
 from engine.model.colours import ColourShares
 from engine.model.prior import PriorConfig, SemanticPrior
+from engine.model.probe import LinearProbes, ProbeConfig
 from engine.model.refinement import Refinement, RefinementConfig
 
 
@@ -34,11 +35,17 @@ class Head(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """The heads of a bundle: the mean of what they say, refined where they have been told how."""
+    """The heads of a bundle: the mean of what they say and what linear probes add, refined where they are told how."""
 
-    def __init__(self, heads: Sequence[Head], refinement: RefinementConfig | None = None) -> None:
+    def __init__(
+        self,
+        heads: Sequence[Head],
+        probes: ProbeConfig | None = None,
+        refinement: RefinementConfig | None = None,
+    ) -> None:
         super().__init__()
         self.heads = nn.ModuleList(heads)
+        self.probes = LinearProbes(probes) if probes is not None else None
         self.refinement = Refinement(refinement) if refinement is not None else None
 
     def forward(self, regions: Tensor, scene: Tensor, logits: Tensor | None) -> Tensor:
@@ -50,6 +57,8 @@ class Ensemble(nn.Module):
         """The same for the prior's unit vectors (B, R, d) instead of logits."""
         vectors = [head(regions, scene, direction) for head in self._each()]
         mean = vectors[0] if len(vectors) == 1 else torch.stack(vectors).mean(dim=0)
+        if self.probes is not None:
+            mean = mean + self.probes(regions, scene)
         return mean if self.refinement is None else self.refinement(mean, regions.shape[-2:])
 
     def _each(self) -> Iterable[Head]:
@@ -60,6 +69,10 @@ class Ensemble(nn.Module):
         for head in self._each():
             if head.prior is not None:
                 head.prior.strengthen(factor)
+
+    def probe(self, probes: LinearProbes) -> None:
+        """Add what these say from now on."""
+        self.probes = probes
 
     def refine(self, config: RefinementConfig, rivals: Array) -> None:
         """Refine region vectors from now on, with these vectors (T, d) of rival words."""
@@ -105,8 +118,9 @@ def ensemble_of(bundle: Bundle) -> Ensemble:
     spec = bundle.spec
     try:
         biam, prior = BiAMConfig(**spec.biam), PriorConfig(**spec.prior) if spec.prior else None  # type: ignore[arg-type]
+        probes = ProbeConfig(**spec.probes) if spec.probes else None
         refinement = RefinementConfig(**spec.refinement) if spec.refinement else None  # type: ignore[arg-type]
-        ensemble = Ensemble([Head(biam, prior) for _ in range(spec.heads)], refinement)
+        ensemble = Ensemble([Head(biam, prior) for _ in range(spec.heads)], probes, refinement)
         ensemble.load_state_dict(load_file(bundle.folder / "head.safetensors"))
     except (OSError, SafetensorError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,11 +13,28 @@ from engine.library.region_map import Array, fit_steps, quantise
 from engine.model.bundle import BundleSpec, save_bundle
 from engine.model.colours import ColourShares
 from engine.model.network import Ensemble
+from engine.model.probe import LinearProbes
 from engine.model.refinement import RefinementConfig
 from engine.training.features import squares
+from engine.training.located import LocatedSet
+from engine.training.probing import photo_features, photo_probe, probes_of, region_features, region_probe
 from engine.training.recipes import Recipe
 from engine.training.trainer import TrainingSet
 from engine.words.lexicon import LexiconTable
+
+
+class Outlines(NamedTuple):
+    """Views in which things are outlined, and the label vectors (M, d) of their names when training is over."""
+
+    views: LocatedSet
+    vectors: Array
+
+
+def background_of(train: TrainingSet) -> TrainingSet:
+    """Some of the photos, each once, that stand for all of them."""
+    _, first = np.unique(train.split.names, return_index=True)
+    once = np.sort(first)
+    return train.subset(once[background_rows(train.split.names[once].tolist())])
 
 
 def background_rows(names: Sequence[bytes], count: int = 256) -> list[int]:
@@ -58,12 +75,45 @@ def colours(paths: Sequence[Path], size: int, grid: tuple[int, int]) -> Array:
     return np.concatenate([shares(torch.from_numpy(batch)).numpy() for batch in squares(paths, size)])
 
 
-def complete(ensemble: Ensemble, recipe: Recipe, rivals: Array) -> None:
-    """Do to heads what the recipe has for when training is over; `rivals` (T, d) are the words that were learned."""
+def complete(
+    ensemble: Ensemble,
+    recipe: Recipe,
+    train: TrainingSet,
+    labels: Array,
+    rivals: Array,
+    outlines: Outlines | None = None,
+) -> None:
+    """Do to heads what the recipe has for when training on `train` is over.
+
+    `labels` (C, d) are the label vectors of the tags, `rivals` (T, d) those of all words that were learned.
+    """
     ensemble.strengthen_prior(recipe.prior_gain)
+    if recipe.photo_probe:
+        ensemble.probe(_weighed_probes(ensemble, recipe, train, labels, outlines))
     if recipe.contrast or recipe.smoothing:
         count, words = rivals.shape
         ensemble.refine(RefinementConfig(count, words, recipe.contrast, recipe.smoothing), rivals)
+
+
+def _weighed_probes(
+    ensemble: Ensemble, recipe: Recipe, train: TrainingSet, labels: Array, outlines: Outlines | None
+) -> LinearProbes:
+    """Linear probes that weigh what the recipe says, by the mean square of what they say of some of the photos."""
+    some = background_of(train)
+    features = some.take(np.arange(len(some)))
+    level = _size(np.concatenate(list(region_vectors(ensemble, some))))
+    photo = photo_probe(train, labels)
+    photo = photo.times(recipe.photo_probe * level / _size(photo(photo_features(features))))
+    region = None
+    if recipe.region_probe and outlines is not None:
+        region = region_probe(outlines.views, outlines.vectors)
+        region = region.times(recipe.region_probe * level / _size(region(region_features(features.regions))))
+    return probes_of(photo, region, features.scene.shape[1])
+
+
+def _size(vectors: Array) -> float:
+    """Root of the mean square length of vectors (…, d + 1), without their last number."""
+    return max(float(np.sqrt(np.square(vectors[..., :-1]).sum(axis=-1).mean())), 1e-6)
 
 
 def write_bundle(
@@ -100,6 +150,7 @@ def write_bundle(
         grid=(rows, cols),
         prior=None if recipe.prior is None else asdict(recipe.prior),
         heads=len(ensemble.heads),
+        probes=None if ensemble.probes is None else asdict(ensemble.probes.config),
         refinement=None if ensemble.refinement is None else asdict(ensemble.refinement.config),
         colours=coloured,
         calibration=calibration,

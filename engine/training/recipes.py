@@ -46,6 +46,8 @@ class Recipe:
     channel_dropout: float = 0.0  # share of the backbone's channels that a training photo goes without
     heads: int = 1  # trained with one seed after the other, their region vectors averaged
     prior_gain: float = 1.0  # times the prior's weight when training is over, for words that no tag comes near to
+    photo_probe: float = 0.0  # size of what a linear probe of the whole photo adds then, in that of what the heads say
+    region_probe: float = 0.0  # and of what one of each region does
     contrast: float = 0.0  # how much rival words count against a region then, see `engine.model.refinement`
     smoothing: float = 0.0  # what a region then takes from the next one
     colours: bool = False  # whether pixels say which colours a region has, see `engine.model.colours`
@@ -106,6 +108,8 @@ RECIPES = {
         channel_dropout=0.1,
         heads=2,
         prior_gain=1.25,
+        photo_probe=0.3,
+        region_probe=0.15,
         contrast=0.5,
         smoothing=0.3,
         colours=True,

@@ -19,7 +19,7 @@ from engine.training.datasets import Dataset, load
 from engine.training.datasets.base import Split
 from engine.training.ensemble import EnsembleTrainer
 from engine.training.features import FeatureCache
-from engine.training.finish import background_rows, complete, region_vectors, write_bundle
+from engine.training.finish import Outlines, background_of, complete, region_vectors, write_bundle
 from engine.training.located import LocatedSet, draw_views, pixels_of, shares_of
 from engine.training.near import forget_near_negatives
 from engine.training.pooling import pooled_scores
@@ -152,6 +152,17 @@ class Session:
         table = table.with_moved(alike_however_spelt(tuned, table))
         return replace(self, lexicon=table, words=Lexicon(self.behind, table))
 
+    def complete(self, ensemble: Ensemble, train: TrainingSet, located: LocatedSet | None) -> None:
+        """Do to heads what the recipe has for when training is over; the words are those that were tuned."""
+        complete(
+            ensemble,
+            self.recipe,
+            train,
+            labels=self.label_vectors(self.dataset.tags[self.dataset.seen]),
+            rivals=self.label_vectors(self.learned(located)),
+            outlines=None if located is None else Outlines(located, self.label_vectors(located.names)),
+        )
+
 
 class Stages(NamedTuple):
     """Photos to learn from, to select the best epoch by, and to learn from after that."""
@@ -187,7 +198,7 @@ def make_bundle(
     train, validation, finish = stages
     trainer = judging = session.trainer(work / "all", located)
     ensemble = judge = trainer.fit(train, validation, finish)
-    columns, unlearned = session.dataset.seen, train
+    columns, unlearned, studied = session.dataset.seen, train, train
     if calibration is not None:
         pass
     elif session.dataset.calibration is not None:
@@ -199,21 +210,20 @@ def make_bundle(
     elif validation is None:
         _, number = np.unique(train.split.names, return_inverse=True)  # repeats of a photo go together
         judging = session.trainer(work / "held-out", located)
-        judge = judging.fit(train.subset(np.flatnonzero(number % HELD_OUT != 0)))
+        studied = train.subset(np.flatnonzero(number % HELD_OUT != 0))
+        judge = judging.fit(studied)
         unlearned = train.subset(np.flatnonzero(number % HELD_OUT == 0))
     else:
         judge, unlearned = trainer.selected(), validation
     trainer.team.leave()
     if not trainer.team.leads:
         return False
-    _, first = np.unique(train.split.names, return_index=True)
-    once = np.sort(first)
-    background = train.subset(once[background_rows(train.split.names[once].tolist())])
+    background = background_of(train)
     judged, session = session.tuned(judging), session.tuned(trainer)
     tags = session.learned(located)
-    complete(ensemble.cpu(), session.recipe, session.label_vectors(tags))
+    session.complete(ensemble.cpu(), train, located)
     if judge is not ensemble:
-        complete(judge.cpu(), session.recipe, judged.label_vectors(judged.learned(judging.located)))
+        judged.complete(judge.cpu(), studied, judging.located)
     if calibration is None:
         calibration = calibrate(judged, judge, unlearned, background, columns)
     write_bundle(
@@ -227,7 +237,7 @@ def make_bundle(
         calibration=calibration.weights,
         min_confidence=MIN_CONFIDENCE,
         lexicon=session.lexicon,
-        card={"photos": len(once), "tags": len(tags)},
+        card={"photos": len(np.unique(train.split.names)), "tags": len(tags)},
     )
     return True
 

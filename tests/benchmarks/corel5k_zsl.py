@@ -98,7 +98,8 @@ class Bench:
             ensemble = trainer.fit(train)
         vectors = session.label_vectors(session.dataset.tags)
         vectors[session.dataset.seen] = trainer.label_vectors()
-        complete(ensemble, session.recipe, vectors[session.dataset.seen])
+        seen = vectors[session.dataset.seen]
+        complete(ensemble, session.recipe, train, labels=seen, rivals=seen)
         return self.measured(session.recipe, session.dataset, ensemble, vectors, test)
 
     def measured(

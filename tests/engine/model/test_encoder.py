@@ -18,6 +18,7 @@ from engine.model.encoder import RegionEncoder, random_pixels
 from engine.model.network import Ensemble, Head, network_of
 from engine.model.onnx import export, open_session
 from engine.model.prior import PriorConfig
+from engine.model.probe import LinearProbes, ProbeConfig
 from engine.model.refinement import RefinementConfig
 from engine.words.colours import COLOURS
 from engine.words.lexicon import LexiconTable
@@ -27,7 +28,7 @@ NAME, SIZE, GRID = "tf_efficientnet_lite0", 64, (2, 2)
 CONFIG = BiAMConfig(features=320, scene=1280, width=16, embedding=24, heads=4, words=3, top_k=3)
 
 
-@pytest.fixture(scope="module", params=["one head", "two heads, refined, with colours"])
+@pytest.fixture(scope="module", params=["one head", "two heads and probes, refined, with colours"])
 def bundle(tmp_path_factory, request):
     """A bundle with random weights, small but complete: backbone, BiAM and prior."""
     folder = tmp_path_factory.mktemp("bundle")
@@ -45,8 +46,10 @@ def bundle(tmp_path_factory, request):
     ensemble, lexicon, colours = Ensemble([head(0)]), None, 0
     if request.param != "one head":
         refinement = RefinementConfig(rivals=5, words=3)
-        spec = replace(spec, heads=2, refinement=asdict(refinement), colours=True)
+        probes = random_probes(ProbeConfig(CONFIG.features, CONFIG.scene, words=3))
+        spec = replace(spec, heads=2, probes=asdict(probes.config), refinement=asdict(refinement), colours=True)
         ensemble, colours = Ensemble([head(0), head(1)]), len(COLOURS)
+        ensemble.probe(probes)
         ensemble.refine(refinement, np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32))
         entries = SortedWords.of([b"moon", b"sea", b"sun"])
         lexicon = LexiconTable(entries, 127 * np.eye(3, dtype=np.int8), np.ones(3, np.float32) / 127, np.eye(3))
@@ -69,6 +72,13 @@ def head(seed):
     made = Head(CONFIG, PriorConfig(words=3))
     initialise(made.biam, seed)
     made.prior.class_vectors.copy_(torch.randn(1000, 3, generator=torch.Generator().manual_seed(7)))
+    return made
+
+
+def random_probes(config):
+    made = LinearProbes(config)
+    for number, values in enumerate(made.buffers()):
+        values.copy_(torch.randn(values.shape, generator=torch.Generator().manual_seed(number)) / 10)
     return made
 
 

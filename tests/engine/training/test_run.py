@@ -189,6 +189,22 @@ def test_label_vectors_of_an_ensemble_are_between_those_that_its_heads_have_tune
     np.testing.assert_allclose(found, (one + other) / np.linalg.norm(one + other, axis=1, keepdims=True), atol=1e-5)
 
 
+def test_a_bundle_has_the_linear_probes_that_its_recipe_asks_for(tmp_path, recipe, photo_folder):
+    probed = replace(recipe, photo_probe=0.4, region_probe=0.15)
+    for name, each in (("plain", recipe), ("probed", probed)):
+        assert train_bundle(each, photo_folder, tmp_path / name, name, tmp_path / f"{name}-work", tmp_path / "cache")
+    plain, bundle = (Bundle(tmp_path / name, tmp_path / "cache") for name in ("plain", "probed"))
+    assert plain.fingerprint != bundle.fingerprint
+    features = torch.rand(2, 3, 4, 4), torch.rand(2, 3), None
+    without, ensemble = ensemble_of(plain), ensemble_of(bundle)
+    assert without.probes is None
+    assert ensemble.probes.photo.abs().max() > 0
+    assert not ensemble.probes.region.any()  # nothing is outlined in these photos
+    with torch.inference_mode():
+        added = ensemble(*features) - without(*features)
+        torch.testing.assert_close(added, ensemble.probes(*features[:2]), atol=1e-4, rtol=1e-4)
+
+
 def test_a_bundle_with_colours_says_what_is_red_in_photos_and_in_words(tmp_path, recipe, photo_folder):
     biam = replace(recipe.biam, words=64)
     coloured = replace(recipe, words=GLOVE_50, lexicon=True, biam=biam, contrast=0.5, smoothing=0.3, colours=True)
