@@ -21,7 +21,8 @@ setup(
     ext_modules=[
         Extension(  # scans region maps at the speed of memory; without a compiler NumPy does the same, slower
             "engine.library._scan",
-            ["engine/library/_scan.c"],
+            ["engine/library/kernels/module.c"],
+            depends=[str(path) for path in sorted(Path("engine/library/kernels").glob("*.h"))],
             extra_compile_args=[
                 "-O3",
                 *("-fassociative-math", "-ffinite-math-only", "-fno-signed-zeros", "-fno-trapping-math"),
