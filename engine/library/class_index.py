@@ -1,4 +1,4 @@
-"""The index of class scores: one unit vector a photo, in FAISS indexes of up to `PART` photos each.
+"""The index of what photos show: a unit vector each, made of class scores, in FAISS indexes of up to `PART` of them.
 
 Photos whose ids lie together share a part, so an index run holds one part in memory, however many photos there are. A
 part is stamped with the generation that it covers, as `engine.library.vector_index` says.
@@ -43,9 +43,13 @@ class ClassIndex:
         return np.concatenate([keys[0] for _, keys in found]), np.concatenate([cosines[0] for cosines, _ in found])
 
 
-def unit_rows(scores: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Rows (N, tags) at length 1, so that inner products are cosines."""
-    rows = scores.astype(np.float32)
+def shown(scores: NDArray[np.floating]) -> NDArray[np.float32]:
+    """What photos show, as rows (N, tags) of length 1, from their class scores in deviations above the background.
+
+    Two photos are alike by what both show, not by what neither does, and by what stands out most: so scores below the
+    background count nothing, and others by their squares.
+    """
+    rows = np.square(np.maximum(scores.astype(np.float32), 0))
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)  # type: ignore[no-any-return]
 
 
@@ -103,7 +107,7 @@ def _refresh_part(store: Store, name: str, present: Ids, generation: int, *, reb
         return
     for start in range(0, len(missing), BATCH):
         found, scores = store.class_scores(missing[start : start + BATCH].tolist())
-        index.add(found, unit_rows(scores))
+        index.add(found, shown(scores))
     index.save(store.folder, name, generation)
 
 

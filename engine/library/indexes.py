@@ -93,7 +93,7 @@ def _check_classes(store: Store, present: NDArray[np.int64], sample: NDArray[np.
     if not _hold(ids, np.setdiff1d(present, changed), covered == now):
         return ["The index of class scores holds other photos than the database."]
     ids, scores = store.class_scores(np.setdiff1d(sample, changed).tolist())
-    if len(ids) and not np.allclose(held.vectors(ids), class_index.unit_rows(scores), atol=1e-3):
+    if len(ids) and not np.allclose(held.vectors(ids), class_index.shown(scores), atol=1e-3):
         return ["The index of class scores holds other scores than the database."]
     return []
 

@@ -1,6 +1,6 @@
-"""How alike the class scores of photos are to those of an image: exactly, and without reading all of them.
+"""How alike photos are to an image by what their class scores say they show: exactly, and without reading all of them.
 
-The index of class scores holds unit vectors in half precision. One pass over it tells the cosine of every photo within
+The class index holds unit vectors in half precision. One pass over it tells the cosine of every photo within
 `ROUNDED`, and what that leaves in doubt is measured by the class scores in the database. If the two disagree, the index
 is damaged, and every photo is measured.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.library.class_index import unit_rows
+from engine.library.class_index import shown
 from engine.library.region_map import Array
 from engine.library.store import Store
 from engine.search.searcher import Searcher
@@ -35,7 +35,7 @@ class Likeness:
     @classmethod
     def of(cls, searcher: Searcher, class_scores: NDArray[np.floating], ids: Ids) -> "Likeness":
         """The likeness of photos with these ids to an image with these class scores (labels,)."""
-        store, (image,) = searcher.store, unit_rows(class_scores[None])
+        store, (image,) = searcher.store, shown(class_scores[None])
         cosines, doubt = np.full((2, len(ids)), -1, np.float32)
         index = searcher.classes()
         if index is not None and index.generation <= store.generation():
@@ -66,4 +66,4 @@ class Likeness:
             there = np.isin(self.ids[part], found)
             self.cosines[part[~there]] = -1
             if len(found):
-                self.cosines[part[there]] = (unit_rows(scores) * self.image).sum(axis=1)  # the same for equal photos
+                self.cosines[part[there]] = (shown(scores) * self.image).sum(axis=1)  # the same for equal photos

@@ -35,7 +35,7 @@ class Similar:
 
 
 def similar_photos(searcher: Searcher, photo_id: int, top: int = 24) -> list[Similar]:
-    """The photos whose class scores point the same way, most similar first, without the photo itself."""
+    """The photos that show the same, most similar first, without the photo itself."""
     _, scores = searcher.store.class_scores([photo_id])
     if not len(scores):
         return []

@@ -18,6 +18,7 @@ from engine.model.bundle import Bundle
 from engine.model.encoder import RegionEncoder
 from engine.search.calibration import features, fit
 from engine.search.searcher import Searcher
+from engine.search.similar import similar_photos, similar_regions
 from engine.training.datasets.everyday import UNTELLING
 from engine.training.datasets.panoptic import spoken
 from engine.words.vectors import STOP_WORDS
@@ -27,6 +28,8 @@ from indexer.scan import scan
 Boxes = dict[str, list[tuple[str, float, float, float, float]]]
 AT_LEAST = 3  # photos of an object, for its precision to mean something
 FILLS = 0.02  # of the photo, for a thing or stuff to be pointed at by its mask
+LARGE = 0.04  # of the photo, for an object to fill the region in its middle
+NEAREST = 5  # photos most like another one that are looked at
 REPEATS = 10  # of fitting confidence on half of the words and photos and measuring it on the others
 BINS = 10
 
@@ -111,6 +114,36 @@ def pointing_at_boxes(searcher: Searcher, boxes: Boxes, words: Sequence[str]) ->
             x, y = hottest(searcher, photos[file].id, word)
             inside.append(any(n == word and l <= x <= r and t <= y <= b for n, l, t, r, b in found))  # noqa: E741
     return inside
+
+
+def shared_by_similar(searcher: Searcher, boxes: Boxes) -> tuple[float, float]:
+    """How many of the NEAREST photos most like a photo show an object that it shows, and how many of all do."""
+    photos = {photo.id: Path(photo.path).name for photo in searcher.store.page(limit=1000)}
+    shown = {i: {name for name, *_ in boxes.get(file, ())} for i, file in photos.items()}
+    like = [
+        bool(shown[i] & shown[one.photo.id]) for i in shown if shown[i] for one in similar_photos(searcher, i, NEAREST)
+    ]
+    chance = [bool(shown[i] & shown[other]) for i in shown if shown[i] for other in shown if other != i]
+    return float(np.mean(like)), float(np.mean(chance))
+
+
+def shown_by_similar(searcher: Searcher, boxes: Boxes) -> tuple[float, float]:
+    """How many of the NEAREST photos with a region like the middle of an object show that object, and of all photos.
+
+    The objects are those whose box fills LARGE of a photo.
+    """
+    photos = {photo.id: Path(photo.path).name for photo in searcher.store.page(limit=1000)}
+    shown = {i: {name for name, *_ in boxes.get(file, ())} for i, file in photos.items()}
+    grid = searcher.bundle.grid
+    like, chance = [], []
+    for i, file in photos.items():
+        for name, left, top, right, bottom in boxes.get(file, ()):
+            if (right - left) * (bottom - top) >= LARGE:
+                row, col = int((top + bottom) / 2 * grid.rows), int((left + right) / 2 * grid.cols)
+                found = similar_regions(searcher, i, min(row, grid.rows - 1), min(col, grid.cols - 1), NEAREST)
+                like += [name in shown[one.photo.id] for one in found]
+                chance += [name in shown[other] for other in shown if other != i]
+    return float(np.mean(like)), float(np.mean(chance))
 
 
 def hottest(searcher: Searcher, photo_id: int, word: str) -> tuple[float, float]:

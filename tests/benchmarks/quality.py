@@ -111,6 +111,9 @@ def without_coco(session: Session, stages: Stages, data: Path, work: Path) -> No
             f"without coco-128: mAP over its {len(precisions)} objects, %", 100 * np.mean(list(precisions.values())), 48
         )
         trust = measures.trust(searcher, boxes, ABSENT)
+        similar, regions = measures.shared_by_similar(searcher, boxes), measures.shown_by_similar(searcher, boxes)
+    print("    photos most like one that share an object with it: {:.1%}, of all {:.1%}".format(*similar))
+    print("    photos with a region like one that show the same object: {:.1%}, of all {:.1%}".format(*regions))
     bar("without coco-128: expected calibration error, other words and photos", trust.error, 0.07, at_most=True)
     show(trust)
     reliability(trust.bins(), work / "reliability.svg")

@@ -26,7 +26,28 @@ def agrees(store):
 
 
 def _unit(scores):
-    return scores / np.linalg.norm(scores.astype(float), axis=1, keepdims=True)
+    shown = np.maximum(scores.astype(float), 0) ** 2
+    return shown / np.maximum(np.linalg.norm(shown, axis=1, keepdims=True), 1e-12)
+
+
+def test_what_both_photos_lack_makes_them_no_more_alike():
+    """The first and the third show the same; most things are in none of them, and in the third a little less so."""
+    scores = np.full((3, 20), -1.0)
+    scores[:2, 5:] = -3
+    scores[0, 0] = scores[1, 1] = scores[2, 0] = 2
+    first, second, third = class_index.shown(scores)
+    assert first @ second == 0
+    assert first @ third == pytest.approx(1)
+
+
+def test_what_stands_out_counts_for_more():
+    one, other, third = class_index.shown(np.array([[4.0, 1, 0], [4.0, 0, 1], [0, 1.0, 4]]))
+    assert one @ other > 0.9
+    assert one @ third < 0.1
+
+
+def test_a_photo_that_shows_nothing_is_like_none():
+    assert not class_index.shown(np.full((1, 4), -0.5)).any()
 
 
 def test_photos_are_in_parts_by_their_ids_and_followed_as_they_come_change_and_go(store):

@@ -23,7 +23,7 @@ def seen(colour_encoder):
 
 def cosines(store, seen):
     ids, scores = store.class_scores(store.photo_ids().tolist())
-    scores, seen = scores.astype(np.float64), seen.astype(np.float64)
+    scores, seen = (np.maximum(values.astype(np.float64), 0) ** 2 for values in (scores, seen))
     found = scores @ seen / np.linalg.norm(scores, axis=1) / np.linalg.norm(seen)
     return dict(zip(ids.tolist(), found, strict=True))
 

@@ -52,6 +52,7 @@ def cosine(a, b):
 def cosines(store, seen):
     """By id, from every photo's class scores in the database."""
     ids, scores = store.class_scores(store.photo_ids().tolist())
+    scores, seen = (np.maximum(values.astype(np.float64), 0) ** 2 for values in (scores, seen))
     return dict(zip(ids.tolist(), cosine(scores, seen).tolist(), strict=True))
 
 
