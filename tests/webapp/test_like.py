@@ -46,7 +46,7 @@ def test_the_other_arguments_work_beside_an_image(client, red):
     whole = send(client, red).json["items"]
     assert send(client, red, top="2", cursor="1").json["items"] == whole[1:3]
     assert send(client, red, camera="pinhole").json["total"] == 1
-    assert send(client, red, min_confidence="0.99", after="", q="").json["total"] == 1
+    assert send(client, red, min_confidence="0.999", after="", q="").json["total"] == 1
 
 
 def test_the_same_form_sent_to_next_gives_the_next_page(client, red):
