@@ -9,10 +9,12 @@ Letters in shapes: N photos, X numbers in a feature, C tags, M names of outlined
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from engine.library.region_map import Array
 from engine.model.probe import LinearProbes, ProbeConfig
@@ -24,6 +26,7 @@ from engine.training.trainer import TrainingSet
 PHOTO_PENALTY = 0.0075  # times photos, for features whose mean square length is 1
 REGION_PENALTY = 0.1  # times regions, for features each of which has a mean square of 1
 WORD_PENALTY = 1.0  # beside some hundred unit vectors of words
+MOST_COLLECTIONS = 8  # that have a regression of their own, of 25 MB each for `lite`
 LEAST_PHOTOS = 2  # that show a tag, for it to have coefficients
 RAREST = 1e-3  # variance below which a tag does not count for more
 CHUNK = 128  # photos at a time
@@ -145,16 +148,20 @@ def region_features(regions: NDArray[np.float16]) -> Array:
 
 
 def annotated_alike(split: Split, tags: int) -> NDArray[np.int64]:
-    """A number for each photo, the same for collections (first part of the name) of which the same tags are known."""
+    """A number for each photo, the same for collections (first part of the name) of which the same tags are known.
+
+    More than MOST_COLLECTIONS of them are somebody's folders rather than collections, and count as one.
+    """
+    together = np.zeros(len(split), np.int64)
     if split.complete:
-        return np.zeros(len(split), np.int64)
-    _, folder = np.unique([name.split(b"/")[0] if b"/" in name else b"" for name in split.names], return_inverse=True)
-    known = [
-        np.unique(split.annotations[folder == number][:, :tags].nonzero()[1]).tobytes()
-        for number in range(folder.max() + 1)
-    ]
-    _, group = np.unique(np.array(known, object), return_inverse=True)
-    return np.asarray(group[folder], np.int64)
+        return together
+    names, folder = np.unique([n.split(b"/")[0] if b"/" in n else b"" for n in split.names], return_inverse=True)
+    rows, columns = split.annotations[:, :tags].nonzero()
+    known = csr_array((np.ones(len(rows), bool), (folder[rows], columns)), shape=(len(names), tags))
+    known.sum_duplicates()
+    sets = [known.indices[start:stop].tobytes() for start, stop in pairwise(known.indptr.tolist())]
+    groups, group = np.unique(np.array(sets, object), return_inverse=True)
+    return np.asarray(group[folder], np.int64) if len(groups) <= MOST_COLLECTIONS else together
 
 
 def probes_of(photo: Probe, region: Probe | None, scene: int) -> LinearProbes:

@@ -116,10 +116,14 @@ def pointing_at_boxes(searcher: Searcher, boxes: Boxes, words: Sequence[str]) ->
     return inside
 
 
+def boxes_by_photo(searcher: Searcher, boxes: Boxes) -> dict[int, list[tuple[str, float, float, float, float]]]:
+    """The boxes of each photo of the library."""
+    return {photo.id: boxes.get(Path(photo.path).name, []) for photo in searcher.store.page(limit=1000)}
+
+
 def shared_by_similar(searcher: Searcher, boxes: Boxes) -> tuple[float, float]:
     """How many of the NEAREST photos most like a photo show an object that it shows, and how many of all do."""
-    photos = {photo.id: Path(photo.path).name for photo in searcher.store.page(limit=1000)}
-    shown = {i: {name for name, *_ in boxes.get(file, ())} for i, file in photos.items()}
+    shown = {i: {name for name, *_ in found} for i, found in boxes_by_photo(searcher, boxes).items()}
     like = [
         bool(shown[i] & shown[one.photo.id]) for i in shown if shown[i] for one in similar_photos(searcher, i, NEAREST)
     ]
@@ -132,16 +136,16 @@ def shown_by_similar(searcher: Searcher, boxes: Boxes) -> tuple[float, float]:
 
     The objects are those whose box fills LARGE of a photo.
     """
-    photos = {photo.id: Path(photo.path).name for photo in searcher.store.page(limit=1000)}
-    shown = {i: {name for name, *_ in boxes.get(file, ())} for i, file in photos.items()}
+    found_in = boxes_by_photo(searcher, boxes)
+    shown = {i: {name for name, *_ in found} for i, found in found_in.items()}
     grid = searcher.bundle.grid
     like, chance = [], []
-    for i, file in photos.items():
-        for name, left, top, right, bottom in boxes.get(file, ()):
+    for i, objects in found_in.items():
+        for name, left, top, right, bottom in objects:
             if (right - left) * (bottom - top) >= LARGE:
                 row, col = int((top + bottom) / 2 * grid.rows), int((left + right) / 2 * grid.cols)
-                found = similar_regions(searcher, i, min(row, grid.rows - 1), min(col, grid.cols - 1), NEAREST)
-                like += [name in shown[one.photo.id] for one in found]
+                similar = similar_regions(searcher, i, min(row, grid.rows - 1), min(col, grid.cols - 1), NEAREST)
+                like += [name in shown[one.photo.id] for one in similar]
                 chance += [name in shown[other] for other in shown if other != i]
     return float(np.mean(like)), float(np.mean(chance))
 

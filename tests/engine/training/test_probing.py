@@ -13,6 +13,7 @@ from engine.training.features import Features
 from engine.training.finish import Outlines, background_of, complete, region_vectors
 from engine.training.located import LocatedSet
 from engine.training.probing import (
+    MOST_COLLECTIONS,
     PHOTO_PENALTY,
     RAREST,
     WORD_PENALTY,
@@ -113,6 +114,14 @@ def test_folders_with_the_same_tags_are_one_collection():
     first, second, third = annotated_alike(split, 3).tolist()
     assert first == third != second
     assert set(annotated_alike(replace(split, complete=True), 3).tolist()) == {0}
+
+
+def test_many_folders_of_which_other_tags_are_known_are_no_collections():
+    """Where near tags are unknown, each small folder lacks others; a regression for each would take all memory."""
+    for folders, collections in ((MOST_COLLECTIONS, MOST_COLLECTIONS), (MOST_COLLECTIONS + 1, 1)):
+        names = file_names(f"{i}/photo.jpg" for i in range(folders))
+        split = Split(None, names, csr_array(np.eye(folders, dtype=np.int8)), complete=False)
+        assert len(set(annotated_alike(split, folders).tolist())) == collections
 
 
 @pytest.fixture
