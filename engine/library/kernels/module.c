@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "exact.h"
+#include "longest.h"
 #include "near_photos.h"
 #include "near_terms.h"
 
@@ -235,7 +236,38 @@ static PyObject *means_of_largest(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* longest_means(vectors, sizes, longest, photos, regions, dims): vectors (N, R, D) and sizes (S,), longest (N, S) */
+static PyObject *longest_means_of_photos(PyObject *self, PyObject *args)
+{
+    Py_buffer vectors, sizes, longest;
+    long long photos;
+    int regions, dims;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*y*w*Lii", &vectors, &sizes, &longest, &photos, &regions, &dims)) return NULL;
+    int count = (int)(sizes.len / 4), ok = photos >= 0 && regions > 0 && dims > 0 && count > 0 && count <= MOST_POOLED;
+    for (int s = 0; ok && s < count; s++) ok = ((int32_t *)sizes.buf)[s] > 0 && ((int32_t *)sizes.buf)[s] <= MOST_POOLED;
+    if (!ok) PyErr_SetString(PyExc_ValueError, "no regions, dimensions or sizes, or larger sizes than there is room for");
+    ok = ok && fits(&vectors, photos * regions * dims * 4, "vectors") && fits(&longest, photos * count * 4, "longest");
+    float *scratch = ok ? PyMem_Malloc(sizeof(float) * longest_scratch(regions, dims, count)) : NULL;
+    if (ok && !scratch) PyErr_NoMemory();
+    ok = ok && scratch;
+    if (ok) {
+        Py_BEGIN_ALLOW_THREADS
+        for (int64_t i = 0; i < photos; i++)
+            longest_means((float *)vectors.buf + i * regions * dims, regions, dims, sizes.buf, count,
+                          (float *)longest.buf + i * count, scratch);
+        Py_END_ALLOW_THREADS
+    }
+    PyMem_Free(scratch);
+    PyBuffer_Release(&vectors);
+    PyBuffer_Release(&sizes);
+    PyBuffer_Release(&longest);
+    if (!ok) return NULL;
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
+    {"longest_means", longest_means_of_photos, METH_VARARGS, "How long means of a photo's vectors can be at most."},
     {"means_of_largest", means_of_largest, METH_VARARGS, "Pooled scores of one photo for many terms."},
     {"scan", scan, METH_VARARGS, "Pooled scores of photos; engine.library.scan says of what."},
     {NULL, NULL, 0, NULL},
