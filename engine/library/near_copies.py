@@ -57,7 +57,9 @@ class _Photos:
                     yield pairs[:, part : part + COMPARED_AT_ONCE]
 
     def _are_alike(self, mine: Places, theirs: Places) -> NDArray[np.bool_]:
-        correlations = (self.vectors(mine) * self.vectors(theirs)).sum(axis=1)
+        places, where = np.unique(np.concatenate([mine, theirs]), return_inverse=True)
+        vectors = self.vectors(places)  # once for photos that are in many pairs, as those of a burst are
+        correlations = np.einsum("ij,ij->i", vectors[where[: len(mine)]], vectors[where[len(mine) :]])
         alike: NDArray[np.bool_] = (correlations >= ALIKE) & (mine != theirs)
         return alike
 
