@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.library.region_map import Array, RegionMap, RegionMaps, pooled_scores, quantise
+from engine.library.region_map import Array, RegionMap, quantise
+from engine.library.scan import exact_scores_of_codes
 from engine.model.bundle import Bundle
 from engine.model.onnx import export, open_session
 
@@ -56,7 +57,7 @@ class RegionEncoder:
         """
         codes = quantise(self.region_vectors(pixels), self.bundle.steps)
         maps = [RegionMap(self.bundle.grid, photo) for photo in codes]
-        pooled = pooled_scores(RegionMaps.of(list(enumerate(maps))), self.bundle.label_queries, self.bundle.top_k)
+        pooled = exact_scores_of_codes(codes, self.bundle.label_queries, self.bundle.top_k)
         reference = self.bundle.label_reference
         return list(zip(maps, ((pooled - reference.mean) / reference.deviation).astype(np.float16), strict=True))
 
