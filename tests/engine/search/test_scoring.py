@@ -82,7 +82,9 @@ def test_the_confidence_of_plain_words_is_the_product_of_theirs(query, data):
     assume((query.weights > 0).all())
     plain = ScoredQuery(query.queries, np.ones_like(query.weights), query.curves)
     scores = data.draw(regions(len(query.weights)))
-    np.testing.assert_allclose(plain.confidence(scores), query.curves.confidence(scores).prod(axis=1), rtol=1e-3)
+    np.testing.assert_allclose(
+        plain.confidence(scores), query.curves.confidence(scores).prod(axis=1), rtol=1e-3, atol=1e-38
+    )
 
 
 @pytest.mark.parametrize("weight", [0.5, 1, 7])
