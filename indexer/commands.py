@@ -1,6 +1,7 @@
 """`unseen index`, `status`, `db` and `demo`."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -8,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.errors import LibraryError, LibraryNotFound
+from engine.errors import LibraryError, LibraryNotFound, UnseenError
 from engine.library import indexes
+from engine.library.basis import Basis
 from engine.library.database import DATABASE
 from engine.library.lock import writer_lock
 from engine.library.status import status_of
 from engine.library.store import Store
+from engine.model.bundle import open_bundle
 from engine.options import json_option, library_option, model_option
 from engine.settings import Settings, load_settings
 from indexer.background import step_back
@@ -176,7 +179,7 @@ def db_rebuild(library: Path | None) -> None:
     """
     folder = _existing(library)
     with writer_lock(folder), Store.open(folder) as store:
-        indexes.refresh(store, rebuild=True)
+        indexes.refresh(store, _basis_for(store), rebuild=True)
         click.echo(f"The index of {store.count():,} photos is rebuilt.")
 
 
@@ -211,6 +214,15 @@ def _existing(library: Path | None) -> Path:
     if not (folder / DATABASE).is_file():
         raise LibraryNotFound(f"There is no library in {folder}", "Make one with: unseen index FOLDER")
     return folder
+
+
+def _basis_for(store: Store) -> Callable[[], Basis] | None:
+    """What gives the basis of the library's bundle; None where that is gone, without which the index is only slower."""
+    try:
+        basis = open_bundle(store.info().bundle, load_settings().cache).basis()
+    except UnseenError:
+        return None
+    return lambda: basis
 
 
 def _samples() -> Scan:

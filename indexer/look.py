@@ -66,6 +66,11 @@ class Looker:
         self._begun: set[bytes] = set()  # contents that are not in the library yet
         self._lock = threading.Lock()
 
+    @property
+    def bundle(self) -> Bundle:
+        """The model that looks."""
+        return self._encoder.bundle
+
     def look(self, item: ToRead) -> NewPhoto | Copy | UnreadablePhoto:
         """What there is at a path. A content that the library knows, or that is being looked at, is not decoded."""
         try:

@@ -30,7 +30,7 @@ from indexer.stopping import stoppable
 BATCH = 64  # photos in a transaction
 BATCH_SECONDS = 2.0  # after which a smaller one is written
 REFRESHED = 4000  # photos written between one refresh of the indexes and the next
-AHEAD = 4  # photos looked at ahead, for each thread
+AHEAD = 64  # photos looked at ahead, for each thread: it is not to wait while the indexes are refreshed
 A_FEW = 20  # photos that somebody may have deleted from a folder; more may be on a disk that is not connected
 
 
@@ -145,7 +145,7 @@ def bring_up_to_date(
             # Several threads that each have NumPy use all cores wait for each other most of the time.
             with threadpool_limits(1, user_api="blas"):
                 run.everything(stop, keep_missing=keep_missing)
-            indexes.refresh(store)
+            indexes.refresh(store, encoder.bundle.basis)
     finally:
         looker.close()
     if stop.is_set():
@@ -308,7 +308,7 @@ class _Run:
             self._store.apply(self._batch)
         self._unindexed += len(self._batch.added) + len(self._batch.updated)
         if self._unindexed >= REFRESHED:
-            indexes.refresh(self._store)
+            indexes.refresh(self._store, self._looker.bundle.basis)
             self._unindexed = 0
         for content_hash in self._replaced:
             if not self._store.with_content(content_hash):

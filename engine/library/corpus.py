@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.library import region_index, scan
-from engine.library.planes import Array, Codes
+from engine.library.basis import Array, Codes
 from engine.library.region_index import RegionIndex
 from engine.library.region_map import RegionMap, RegionMaps, pooled_scores
 from engine.library.segments import Ids, Segment
@@ -26,7 +26,7 @@ LOOSE_KEPT = 20_000  # loose maps that are kept in memory; more are read each ti
 LOOSE_AT_ONCE = 2000
 MOST_OF_ALL = 0.5  # share of a segment's photos from which on all of them are scanned, which others may share
 REGIONS_AT_ONCE = 25_000  # loose ones, that are compared with one at once
-FRUGAL_AT_ONCE = 256  # photos whose planes are mapped at once, if memory counts more than time
+FRUGAL_AT_ONCE = 256  # photos whose maps are mapped at once, in whole blocks, if memory counts more than time
 
 
 @dataclass(frozen=True)
@@ -89,31 +89,32 @@ class Corpus:
         whole = not len(self.stacks) or (rows is self.rows and not apart)
         return self.stacks if whole else self.stacks.among(self.ids[rows], apart)
 
-    def sketch_scores(self, queries: Array, top_k: int, rows: Rows) -> Array:
-        """What sketches tell of the pooled scores (n, Q) of rows, ascending, for queries (Q, D)."""
+    def draft_scores(self, queries: Array, top_k: int, rows: Rows) -> Array:
+        """What drafts tell of the pooled scores (n, Q) of rows, ascending, for queries (Q, D)."""
         scores = np.empty((len(rows), len(queries)), np.float32)
         for part, segment, places in self._parts(rows):
             if segment is None:
                 scores[part] = self._loose_scores(queries, top_k, places)
             elif self._is_scanned_whole(segment, places):
-                found = segment.scans.sketch_scores(queries, top_k)
+                found = segment.scans.draft_scores(queries, top_k)
                 scores[part] = found if places is None else found[places]
             else:
-                scores[part] = scan.sketch_scores(segment.planes, queries, top_k, places)
+                scores[part], _ = scan.sketch_scores(segment.drafts, queries, top_k, len(segment), places)
         return scores
 
-    def near_scores(self, queries: Array, top_k: int, rows: Rows, *, fine: bool = False) -> tuple[Array, Array]:
-        """Pooled scores (n, Q) of rows, ascending, for queries (Q, D), and by how much each may be wrong at most."""
+    def sketch_scores(self, queries: Array, top_k: int, rows: Rows) -> tuple[Array, Array]:
+        """Pooled scores (n, Q) of rows, ascending, for queries (Q, D), and by how much each may be off at most."""
         scores, errors = np.zeros((2, len(rows), len(queries)), np.float32)
         for part, segment, places in self._parts(rows):
             if segment is None:
                 scores[part] = self._loose_scores(queries, top_k, places)
-            elif not fine and self._is_scanned_whole(segment, places):
-                near, error = segment.scans.near_scores(queries, top_k)
+            elif self._is_scanned_whole(segment, places):
+                near, error = segment.scans.sketch_scores(queries, top_k)
                 chosen = slice(None) if places is None else places
                 scores[part], errors[part] = near[chosen], error[chosen]
             else:
-                scores[part], errors[part] = scan.near_scores(segment.planes, queries, top_k, places, fine=fine)
+                found = scan.sketch_scores(segment.sketches, queries, top_k, len(segment), places)
+                scores[part], errors[part] = found
         return scores, errors
 
     def exact_scores(self, queries: Array, top_k: int, rows: Rows) -> Array:
@@ -123,7 +124,7 @@ class Corpus:
             if segment is None:
                 scores[part] = self._loose_scores(queries, top_k, places)
             else:
-                scores[part] = scan.exact_scores(segment.planes, queries, top_k, places)
+                scores[part] = scan.exact_scores(segment.columns, queries, top_k, places)
         return scores
 
     def best_cosines(self, region: Codes, steps: Array, rows: Rows) -> Array:
@@ -138,7 +139,7 @@ class Corpus:
                     cosines = np.concatenate([scan.region_cosines(codes, region, steps) for codes in parts])
                     best[part][np.searchsorted(ids, maps.ids)] = np.maximum.reduceat(cosines, maps.offsets[:-1])
             else:
-                best[part] = scan.best_cosines(segment.planes, region, steps, places)
+                best[part] = scan.best_cosines(segment.columns, region, steps, places)
         return best
 
     def _is_scanned_whole(self, segment: Segment, places: Rows | None) -> bool:

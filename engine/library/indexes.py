@@ -4,6 +4,7 @@ The region index holds the codes of every region, to be scanned; the class index
 Both can be deleted: a search then reads the database, and the next run makes them anew.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,24 +12,26 @@ from numpy.typing import NDArray
 
 from engine.errors import LibraryError
 from engine.library import class_index, region_index
+from engine.library.basis import Basis
 from engine.library.region_index import RegionIndex
 from engine.library.store import Store
 
 SAMPLE = 100  # photos whose numbers are compared
 
 
-def refresh(store: Store, *, rebuild: bool = False) -> RegionIndex | None:
+def refresh(store: Store, basis_of: Callable[[], Basis] | None = None, *, rebuild: bool = False) -> RegionIndex | None:
     """Bring the indexes on disk up to the database's generation; returns the one of regions, None for no photos.
 
-    `rebuild` starts from nothing. Call it only while holding the writer's lock. Raises LibraryError where the disk is
-    full or cannot be written: nothing is lost then, and searches go on without what could not be written.
+    `basis_of` gives that of the bundle, where it is at hand: searches are slower without. `rebuild` starts from
+    nothing. Call it only while holding the writer's lock. Raises LibraryError where the disk is full or cannot be
+    written: nothing is lost then, and searches go on without what could not be written.
     """
     try:
         if not store.count():
             discard(store.folder)
             return None
         class_index.refresh(store, rebuild=rebuild)
-        return region_index.refresh(store, rebuild=rebuild)
+        return region_index.refresh(store, basis_of, rebuild=rebuild)
     except OSError as error:
         raise LibraryError(
             f"The index of the library in {store.folder} cannot be written: {error.strerror or error}",

@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.library import looks
+from engine.library.basis import Basis, Codes
 from engine.library.looks import Array, Looks
 from engine.library.near_copies import NONE, Pairs, Places, near_copies
-from engine.library.planes import Planes
-from engine.library.region_map import Codes
 from engine.library.segments import SUFFIX, Arrays, Ids, Segment, arrays_of
 from engine.library.store import Store
 
 INDEX = "index.json"
-FORMAT = 2
-BATCH = 250  # photos read from the database, or copied, at once; making planes takes 150 kB a photo
+FORMAT = 3
+BATCH = 256  # photos read from the database, or copied, at once: whole blocks; sketching takes 150 kB a photo
+SAMPLE = 256  # photos that a basis is fitted to
 HOLLOW = 0.25  # share of photos gone from which on a segment is written anew
 
 
@@ -102,8 +102,11 @@ def load(folder: Path, library: str, mapped: Iterable[Segment] = ()) -> RegionIn
     return RegionIndex(library, generation, tuple(segments), tuple(held), copies, len(segments) == len(entries))
 
 
-def refresh(store: Store, *, rebuild: bool = False) -> RegionIndex:
+def refresh(store: Store, basis_of: Callable[[], Basis] | None = None, *, rebuild: bool = False) -> RegionIndex:
     """Bring the index on disk up to the database's generation, and return it.
+
+    New segments have sketches in the coordinates of the basis that `basis_of` gives, or where there is none or it does
+    not fit, of one fitted to their own photos, which leaves more in doubt.
 
     Photos that are gone or changed are passed over, new and changed ones go to a segment of their own, and segments are
     merged so that their number grows with the logarithm of the library. `rebuild` starts from nothing. Call it only
@@ -122,8 +125,9 @@ def refresh(store: Store, *, rebuild: bool = False) -> RegionIndex:
         old = old.without(gone)
         kept = [pair for pair in zip(old.segments, old.held, strict=True) if pair[1].any()]
         missing, copies = np.setdiff1d(present, old.ids), old.copies
-    written = [_write_from_database(store, folder, library, generation, missing)] if len(missing) else []
-    fresh = [(segment, np.ones(len(segment), np.bool_)) for part in written for segment in part]
+    basis = basis_of() if basis_of and len(missing) else None
+    written = _write_from_database(store, folder, library, generation, missing, basis)
+    fresh = [(segment, np.ones(len(segment), np.bool_)) for segment in written]
     pairs = _merged(folder, library, generation, [*kept, *fresh])
     segments, held = tuple(segment for segment, _ in pairs), tuple(mask for _, mask in pairs)
     copies = _copies(segments, held, np.union1d(missing, left), copies)
@@ -141,7 +145,7 @@ def codes_of(index: RegionIndex, ids: Ids) -> Iterator[tuple[int, Codes]]:
     """The ids among these that the index holds, with their codes (R, D)."""
     for segment, mask in zip(index.segments, index.held, strict=True):
         places = np.flatnonzero(mask & np.isin(segment.ids, ids))
-        yield from zip(segment.ids[places].tolist(), segment.planes.codes(places), strict=True)
+        yield from zip(segment.ids[places].tolist(), segment.codes(places), strict=True)
 
 
 def are_copies(index: RegionIndex, pairs: Pairs) -> bool:
@@ -156,7 +160,7 @@ def are_copies(index: RegionIndex, pairs: Pairs) -> bool:
 def discard(folder: Path) -> None:
     """Remove the index."""
     (folder / INDEX).unlink(missing_ok=True)
-    for path in folder.glob(f"*{SUFFIX}"):
+    for path in folder.glob("regions-*"):
         path.unlink(missing_ok=True)
 
 
@@ -171,22 +175,31 @@ def _held_ids(segments: Iterable[Segment], held: Iterable[NDArray[np.bool_]]) ->
     return [segment.ids[mask] for segment, mask in zip(segments, held, strict=True)]
 
 
-def _write_from_database(store: Store, folder: Path, library: str, generation: int, ids: Ids) -> list[Segment]:
+def _write_from_database(
+    store: Store, folder: Path, library: str, generation: int, ids: Ids, basis: Basis | None
+) -> list[Segment]:
     """Segments, one for each shape of region map, of photos in the database."""
     shapes = store.map_shapes(ids.tolist())
     segments = []
     for shape in sorted(set(shapes.values())):
         chosen = np.array([i for i in ids.tolist() if shapes.get(i) == shape], np.int64)
 
-        def parts(chosen: Ids = chosen, shape: tuple[int, int] = shape) -> Iterator[Arrays]:
+        def codes_of(some: Ids, shape: tuple[int, int] = shape) -> tuple[Ids, Codes]:
+            maps = store.region_maps(some.tolist())
+            return maps.ids, maps.codes.reshape(len(maps), *shape)
+
+        fits = basis is not None and len(basis.matrix) == shape[1]
+        own = basis if basis is not None and fits else Basis.fit(codes_of(chosen[:: len(chosen) // SAMPLE + 1])[1])
+
+        def parts(chosen: Ids = chosen, codes_of: Any = codes_of, own: Basis = own) -> Iterator[Arrays]:
             for start in range(0, len(chosen), BATCH):
-                maps = store.region_maps(chosen[start : start + BATCH].tolist())
-                contents = store.content_hashes(maps.ids.tolist())
-                seen = Looks.of(looks.read(folder, [contents[i] for i in maps.ids.tolist()]))
-                yield arrays_of(maps.ids, Planes.of(maps.codes.reshape(len(maps), *shape)), seen)
+                found, codes = codes_of(chosen[start : start + BATCH])
+                contents = store.content_hashes(found.tolist())
+                seen = Looks.of(looks.read(folder, [contents[i] for i in found.tolist()]))
+                yield arrays_of(found, codes, own, seen)
 
         path = _free_path(folder, generation)
-        segments.append(Segment.write(path, library, shape, parts(), len(chosen)))
+        segments.append(Segment.write(path, library, shape, own, parts(), len(chosen)))
     return segments
 
 
@@ -195,9 +208,9 @@ def _merged(
 ) -> list[tuple[Segment, NDArray[np.bool_]]]:
     """The same photos in fewer segments: none hollow, and each less than half as large as the one before it."""
     result: list[tuple[Segment, NDArray[np.bool_]]] = []
-    shapes = sorted({(segment.planes.regions, segment.planes.dims) for segment, _ in pairs})
+    shapes = sorted({segment.shape for segment, _ in pairs})
     for shape in shapes:
-        alike = [pair for pair in pairs if (pair[0].planes.regions, pair[0].planes.dims) == shape]
+        alike = [pair for pair in pairs if pair[0].shape == shape]
         groups: list[list[tuple[Segment, NDArray[np.bool_]]]] = []
         for pair in sorted(alike, key=lambda pair: -int(pair[1].sum())):
             groups.append([pair])
@@ -220,7 +233,8 @@ def _count(group: Iterable[tuple[Segment, NDArray[np.bool_]]]) -> int:
 def _merge(
     path: Path, library: str, shape: tuple[int, int], group: Sequence[tuple[Segment, NDArray[np.bool_]]]
 ) -> Segment:
-    """One segment of the photos of several that count, by ascending id."""
+    """One segment of the photos of several that count, by ascending id, in the coordinates of the last one."""
+    basis = group[-1][0].basis
     owner = np.concatenate([np.full(int(mask.sum()), i) for i, (_, mask) in enumerate(group)])
     place = np.concatenate([np.flatnonzero(mask) for _, mask in group])
     ids = np.concatenate(_held_ids(*zip(*group, strict=True)))
@@ -229,13 +243,13 @@ def _merge(
     def parts() -> Iterator[Arrays]:
         for start in range(0, len(order), BATCH):
             chosen = order[start : start + BATCH]
-            pieces = [segment.part(place[chosen[owner[chosen] == i]]) for i, (segment, _) in enumerate(group)]
+            pieces = [segment.part(place[chosen[owner[chosen] == i]], basis) for i, (segment, _) in enumerate(group)]
             together = np.argsort(np.concatenate([piece["ids"] for piece in pieces]), kind="stable")
             for segment, _ in group:
                 segment.release()
             yield {name: np.concatenate([piece[name] for piece in pieces])[together] for name in pieces[0]}
 
-    return Segment.write(path, library, shape, parts(), len(order))
+    return Segment.write(path, library, shape, basis, parts(), len(order))
 
 
 def _copies(segments: Sequence[Segment], held: Sequence[NDArray[np.bool_]], new: Ids, before: Pairs) -> Pairs:
@@ -288,6 +302,6 @@ def _publish(folder: Path, index: RegionIndex) -> None:
     temporary.write_text(json.dumps(manifest), encoding="utf-8")
     temporary.replace(folder / INDEX)
     named = {segment.path.name for segment in index.segments}
-    for path in (*folder.glob(f"*{SUFFIX}"), *folder.glob("regions-*.partial")):
+    for path in folder.glob("regions-*"):  # also what an earlier version wrote, or left half written
         if path.name not in named:
             path.unlink(missing_ok=True)

@@ -1,24 +1,19 @@
 """Pooled scores of many photos at once: by a small C extension where it was built, by NumPy otherwise.
 
-The extension reads planes at the speed of memory with all cores; NumPy gives the same scores, up to the rounding of
-single precision, in many times the time.
+The extension reads at the speed of memory with all cores; NumPy gives the same scores, up to the rounding of single
+precision, in many times the time.
 """
 
 import os
 from bisect import bisect_right
-from importlib import import_module
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.library.planes import SIZES, Array, Codes, Planes
-from engine.library.sketch import cells, sketched_vectors
-
-try:
-    _extension: ModuleType | None = import_module("engine.library._scan")
-except ImportError:  # no compiler was there when unseen was installed
-    _extension = None
+from engine.library.basis import Array, Codes
+from engine.library.bounds import SIZES
+from engine.library.extension import extension as _extension
+from engine.library.sketch import LANES, Sketches
 
 Places = NDArray[np.int64]
 
@@ -29,110 +24,118 @@ MOST = {"regions": 1024, "dims": 512, "top_k": 64}  # what the extension has roo
 INSTRUCTIONS = 2  # that it may use, where the processor has them: 0 those of any, 1 AVX2 too, 2 AVX-512 VNNI too
 
 
-def near_scores(
-    planes: Planes,
+def sketch_scores(
+    sketches: Sketches,
     queries: Array,
     top_k: int,
+    count: int,
     photos: Places | None = None,
     *,
-    fine: bool = False,
     threads: int | None = None,
 ) -> tuple[Array, Array]:
-    """Pooled scores (n, Q) of photos for queries (Q, D), and by how much each may be wrong at most.
+    """What sketches of `count` photos tell of their pooled scores (n, Q) for queries (Q, D) with the steps folded in.
 
-    `photos` are places in the planes; all of them if left out. The coarse planes alone are read, or with `fine` both,
-    which leaves next to no doubt. There are as many `threads` as cores if not said otherwise.
+    Comes with how far each may be off at most, or for drafts, nobody knows how far, with zeros. `photos` are places,
+    ascending; all of them if left out. There are as many `threads` as cores if not said otherwise.
     """
-    count = len(planes) if photos is None else len(photos)
-    if not _can_scan(planes.regions, planes.dims, top_k):
-        scores = exact_scores(planes, queries, top_k, photos)
-        return scores, np.zeros_like(scores)
-    near, errors = np.empty((2, count, len(queries)), np.float32)
-    parts = (*_shared(planes), planes.coarse, planes.fine if fine else None, None)
-    for terms in _in_parts(len(queries)):
-        found = np.empty((2, count, len(queries[terms])), np.float32)
-        _call(parts, photos, queries[terms], found[0], found[1], len(planes), planes.regions, top_k, threads)
-        near[:, terms], errors[:, terms] = found
-    return near, errors
+    form = sketches.form
+    turned = sketches.basis.queries(queries)
+    lengths = np.linalg.norm(turned, axis=1).astype(np.float32)
+    size = bisect_right(SIZES, min(top_k, form.regions)) - 1  # bounds for the mean of fewer regions hold for more
+    if not _can_scan(form.regions, form.dims, top_k):
+        places = np.arange(count) if photos is None else photos
+        return _sketch_scores(sketches, turned, lengths, form.pooled(top_k), size, places)
+    blocks = None if photos is None else np.unique(photos // LANES)
+    rows = len(sketches.blocks) if blocks is None else len(blocks)
+    scores = np.empty((len(queries), rows * LANES), np.float32)
+    errors = np.empty_like(scores) if form.sizes else np.broadcast_to(np.float32(0), scores.shape)
+    centres = np.zeros((len(queries), form.padded), np.float32)
+    centres[:, : form.dims] = turned * sketches.basis.units[0]
+    steps = None if form.sizes else np.maximum(np.abs(centres).max(axis=1) / 127, np.float32(1e-20))
+    if steps is not None:  # without bounds nothing is lost by rounding these as well
+        centres = np.rint(centres / steps[:, None]) * steps[:, None]
+    ranges, kept = np.zeros((len(queries), form.kept), np.float32), min(form.kept, form.dims)
+    ranges[:, :kept] = turned[:, :kept] * sketches.basis.units[1, :kept] / form.levels[:kept]
+    sizes = (len(sketches.blocks), form.cells, form.padded, form.fours, form.twos)
+    assert _extension is not None
+    for part in _in_parts(len(queries)):
+        of_drafts = None if steps is None else steps[part]
+        parts = (
+            centres[part],
+            of_drafts,
+            ranges[part],
+            lengths[part],
+            scores[part],
+            errors[part] if form.sizes else None,
+        )
+        how = (len(lengths[part]), form.pooled(top_k), form.sizes, size if form.sizes else 0)
+        _extension.sketch_scores(sketches.blocks, blocks, *parts, *sizes, *how, threads or cores(), INSTRUCTIONS)
+    if blocks is None or photos is None:
+        return scores[:, :count].T, errors[:, :count].T
+    lanes = np.searchsorted(blocks, photos // LANES) * LANES + photos % LANES
+    return scores[:, lanes].T, errors[:, lanes].T
 
 
-def sketch_scores(
-    planes: Planes, queries: Array, top_k: int, photos: Places | None = None, *, threads: int | None = None
-) -> Array:
-    """What sketches tell of the pooled scores (n, Q) of photos; places and threads as above."""
-    count = len(planes) if photos is None else len(photos)
-    most, scores = cells(planes.regions), np.empty((count, len(queries)), np.float32)
-    k = max(1, round(min(top_k, planes.regions) * most / planes.regions))  # of the cells, to cover as many regions
-    if not _can_scan(planes.regions, planes.dims, k):
-        for start in range(0, count, PHOTOS_AT_ONCE):
-            part = slice(start, start + PHOTOS_AT_ONCE)
-            sketches = planes.sketch[part if photos is None else photos[part]]
-            of_cells = sketched_vectors(sketches, planes.regions, planes.dims) @ queries.T
-            scores[part] = np.partition(of_cells, most - k, axis=1)[:, most - k :].mean(axis=1)
-        return scores
-    parts = (*[None] * 4, planes.sketch, None, None)
-    for terms in _in_parts(len(queries)):
-        found = np.empty((count, len(queries[terms])), np.float32)
-        _call(parts, photos, queries[terms], found, None, len(planes), most, k, threads)
-        scores[:, terms] = found
-    return scores
+def _sketch_scores(
+    sketches: Sketches, queries: Array, lengths: Array, top_k: int, size: int, places: Places
+) -> tuple[Array, Array]:
+    """By NumPy, for queries of coordinates."""
+    scores, errors = np.zeros((2, len(places), len(queries)), np.float32)
+    for start in range(0, len(places), PHOTOS_AT_ONCE):
+        part = slice(start, start + PHOTOS_AT_ONCE)
+        vectors, bounds = sketches.vectors(places[part])
+        scores[part] = _pooled(vectors @ queries.T, top_k)
+        if sketches.form.sizes:
+            errors[part] = bounds[:, size : size + 1] * lengths
+    return scores, errors
 
 
-def exact_scores(planes: Planes, queries: Array, top_k: int, photos: Places | None = None) -> Array:
-    """Pooled scores (n, Q) of photos for queries (Q, D) with the steps folded in; places as above."""
-    count = len(planes) if photos is None else len(photos)
+def exact_scores(columns: Codes, queries: Array, top_k: int, photos: Places | None = None) -> Array:
+    """Pooled scores (n, Q) of photos for queries (Q, D), given codes (N, D, R) with a column for each dimension."""
+    count = len(columns) if photos is None else len(photos)
+    _, dims, regions = columns.shape
+    if len(queries) <= MANY_TERMS and _can_scan(regions, dims, top_k):
+        return _exact_scores(columns, queries, top_k, photos, in_columns=True)
     exact = np.empty((count, len(queries)), np.float32)
-    if not _can_scan(planes.regions, planes.dims, top_k):
-        for start in range(0, count, PHOTOS_AT_ONCE):
-            part = slice(start, start + PHOTOS_AT_ONCE)
-            codes = planes.codes(part if photos is None else photos[part])
-            exact[part] = exact_scores_of_codes(codes, queries, top_k)
-        return exact
-    parts = (*_shared(planes), planes.coarse, planes.fine, None)
-    for terms in _in_parts(len(queries)):
-        found = np.empty((count, len(queries[terms])), np.float32)
-        _call(parts, photos, queries[terms], found, None, len(planes), planes.regions, top_k)
-        exact[:, terms] = found
+    for start in range(0, count, PHOTOS_AT_ONCE):
+        part = slice(start, start + PHOTOS_AT_ONCE)
+        codes = columns[part if photos is None else photos[part]].transpose(0, 2, 1)
+        exact[part] = exact_scores_of_codes(codes, queries, top_k)
     return exact
 
 
 def exact_scores_of_codes(codes: Codes, queries: Array, top_k: int) -> Array:
     """Pooled scores (N, Q) of region maps (N, R, D) for queries (Q, D) with the steps folded in."""
     count, regions, dims = codes.shape
+    if len(queries) <= MANY_TERMS and _can_scan(regions, dims, top_k):
+        return _exact_scores(np.ascontiguousarray(codes), queries, top_k, None, in_columns=False)
     exact = np.empty((count, len(queries)), np.float32)
-    if len(queries) > MANY_TERMS or not _can_scan(regions, dims, top_k):
-        k = min(top_k, regions)
-        for photo, grid in enumerate(codes):
-            scores = grid.astype(np.float32) @ queries.T
-            if _can_scan(regions, dims, top_k):
-                assert _extension is not None
-                _extension.means_of_largest(scores, exact[photo], regions, len(queries), k)
-            else:
-                exact[photo] = np.partition(scores, regions - k, axis=0)[regions - k :].mean(axis=0)
-        return exact
-    parts = (*[None] * 6, np.ascontiguousarray(codes))
-    for terms in _in_parts(len(queries)):
-        found = np.empty((count, len(queries[terms])), np.float32)
-        _call(parts, None, queries[terms], found, None, count, regions, top_k)
-        exact[:, terms] = found
+    k = min(top_k, regions)
+    for photo, grid in enumerate(codes):
+        scores = grid.astype(np.float32) @ queries.T
+        if _can_scan(regions, dims, top_k):
+            assert _extension is not None
+            _extension.means_of_largest(scores, exact[photo], regions, len(queries), k)
+        else:
+            exact[photo] = _pooled(scores[None], k)[0]
     return exact
 
 
-def best_cosines(planes: Planes, region: Codes, steps: Array, photos: Places | None = None) -> Array:
+def best_cosines(columns: Codes, region: Codes, steps: Array, photos: Places | None = None) -> Array:
     """The largest cosine (n,) of a region, given its codes (D,), with any region of each photo; places as above.
 
     Codes times `steps` (D,) are vectors; one of no length is like none.
     """
-    best = np.empty(len(planes) if photos is None else len(photos), np.float32)
-    if not _can_scan(planes.regions, planes.dims, 1):
-        for start in range(0, len(best), PHOTOS_AT_ONCE):
-            part = slice(start, start + PHOTOS_AT_ONCE)
-            codes = planes.codes(part if photos is None else photos[part])
-            best[part] = region_cosines(codes, region, steps).max(axis=1)
-        return best
-    query, squares = _direction(region, steps), np.ascontiguousarray(steps**2, np.float32)
-    parts = (*_shared(planes), planes.coarse, planes.fine, None)
-    _call(parts, photos, query[None], best, None, len(planes), planes.regions, 1, squares=squares)
+    best = np.empty(len(columns) if photos is None else len(photos), np.float32)
+    _, dims, regions = columns.shape
+    if _can_scan(regions, dims, 1):
+        squares = np.ascontiguousarray(steps**2, np.float32)
+        asked = _direction(region, steps)[None]
+        return _exact_scores(columns, asked, 1, photos, in_columns=True, squares=squares)[:, 0]
+    for start in range(0, len(best), PHOTOS_AT_ONCE):
+        part = slice(start, start + PHOTOS_AT_ONCE)
+        codes = columns[part if photos is None else photos[part]].transpose(0, 2, 1)
+        best[part] = region_cosines(codes, region, steps).max(axis=1)
     return best
 
 
@@ -153,37 +156,41 @@ def _direction(region: Codes, steps: Array) -> Array:
     return direction
 
 
+def _pooled(scores: Array, top_k: int) -> Array:
+    """The means (N, Q) of the `top_k` largest of scores (N, R, Q)."""
+    first = scores.shape[1] - top_k
+    return np.partition(scores, first, axis=1)[:, first:].mean(axis=1)  # type: ignore[no-any-return]
+
+
 def _can_scan(regions: int, dims: int, top_k: int) -> bool:
     fits = 0 < regions <= MOST["regions"] and 0 < dims <= MOST["dims"] and 0 < top_k <= MOST["top_k"]
     return _extension is not None and fits
-
-
-def _shared(planes: Planes) -> tuple[NDArray[np.generic], ...]:
-    return planes.low, planes.step, planes.middle, planes.bounds
 
 
 def _in_parts(terms: int) -> list[slice]:
     return [slice(start, start + TERMS_AT_ONCE) for start in range(0, terms, TERMS_AT_ONCE)]
 
 
-def _call(
-    parts: tuple[NDArray[np.generic] | None, ...],
-    photos: Places | None,
+def _exact_scores(
+    codes: Codes,
     queries: Array,
-    scores: Array,
-    errors: Array | None,
-    count: int,
-    regions: int,
     top_k: int,
-    threads: int | None = None,
+    photos: Places | None,
+    *,
+    in_columns: bool,
     squares: Array | None = None,
-) -> None:
+) -> Array:
     chosen = None if photos is None else np.ascontiguousarray(photos, np.int64)
-    queries = np.ascontiguousarray(queries, np.float32)
-    size = bisect_right(SIZES, min(top_k, regions)) - 1  # bounds for the mean of fewer regions hold for that of more
-    sizes = (count, regions, queries.shape[1], len(queries), min(top_k, regions), len(SIZES), size)
+    dims, regions = codes.shape[1:] if in_columns else codes.shape[:0:-1]
+    exact = np.empty((len(codes) if chosen is None else len(chosen), len(queries)), np.float32)
     assert _extension is not None
-    _extension.scan(*parts, chosen, queries, squares, scores, errors, *sizes, threads or cores(), INSTRUCTIONS)
+    for terms in _in_parts(len(queries)):
+        asked = np.ascontiguousarray(queries[terms], np.float32)
+        found = np.empty((len(exact), len(asked)), np.float32)
+        sizes = (len(codes), regions, dims, len(asked), min(top_k, regions))
+        _extension.exact_scores(codes, chosen, asked, squares, found, *sizes, in_columns, cores())
+        exact[:, terms] = found
+    return exact
 
 
 def cores() -> int:

@@ -20,29 +20,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.library import looks, planes
+from engine.library import looks
+from engine.library.basis import Basis, Codes
 from engine.library.looks import Looks
-from engine.library.packing import packed_shape
-from engine.library.planes import LANES, SIZES, Planes
 from engine.library.shared_scans import SharedScans
-from engine.library.sketch import sketch_shape
+from engine.library.sketch import LANES, Form, Places, Sketches, in_blocks, photos_of, words_of
 
 Ids = NDArray[np.int64]
 Arrays = dict[str, NDArray[Any]]  # what is kept of some photos, by name
 
-SUFFIX = ".planes"
-MAGIC = b"unseen planes 3\n"
+SUFFIX = ".maps"
+MAGIC = b"unseen region maps 4\n"
 PAGE = 4096
 COPIED_AT_ONCE = 1 << 24  # bytes
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One file: N photos, by ascending id, their planes and looks; all of it lies in the mapped file."""
+    """One file: N photos, by ascending id; all arrays lie in the mapped file.
+
+    `columns` (N, D, R) are their codes, with all regions' numbers of a dimension side by side.
+    """
 
     path: Path
     ids: Ids
-    planes: Planes
+    columns: Codes
+    sketches: Sketches
+    drafts: Sketches
     looks: Looks
     mapped: mmap.mmap
     stamp: tuple[int, int, int]  # of the file
@@ -50,10 +54,21 @@ class Segment:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(R, D)."""
+        _, dims, regions = self.columns.shape
+        return regions, dims
+
+    @property
+    def basis(self) -> Basis:
+        """The coordinates of sketches and drafts."""
+        return self.sketches.basis
+
     @cached_property
     def scans(self) -> SharedScans:
         """Scans of all photos, for all threads."""
-        return SharedScans(self.planes)
+        return SharedScans(self.sketches, self.drafts, len(self))
 
     @classmethod
     def open(cls, path: Path, library: str) -> "Segment":
@@ -68,18 +83,25 @@ class Segment:
                 raise ValueError(f"{path.name} is cut off")
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         arrays = layout.arrays(mapped)
-        held = Planes(layout.regions, layout.dims, **{name: arrays[name] for name in planes.ARRAYS})
+        basis = Basis(arrays["matrix"], arrays["units"])
+        sketches, drafts = (Sketches(form, basis, arrays[name]) for name, form in layout.forms.items())
         seen = Looks(**{name: arrays[name] for name in looks.ARRAYS})
-        return cls(path, arrays["ids"], held, seen, mapped, _stamp(status))
+        return cls(path, arrays["ids"], arrays["columns"], sketches, drafts, seen, mapped, _stamp(status))
 
     @classmethod
-    def write(cls, path: Path, library: str, shape: tuple[int, int], parts: Iterator[Arrays], photos: int) -> "Segment":
-        """Write `parts`, `photos` photos of a shape (R, D) in all, by ascending id, beside `path`, and rename it."""
+    def write(
+        cls, path: Path, library: str, shape: tuple[int, int], basis: Basis, parts: Iterator[Arrays], photos: int
+    ) -> "Segment":
+        """Write `parts`, `photos` photos of a shape (R, D) in all, by ascending id, beside `path`, and rename it.
+
+        Each part but the last has whole blocks of photos.
+        """
         layout = _Layout(photos, *shape)
         temporary = path.with_suffix(".partial")
         try:
             with temporary.open("w+b") as file:
                 _reserve(file.fileno(), layout.size)
+                layout.put_basis(file.fileno(), basis)
                 start = 0
                 for part in parts:
                     start = layout.put(file.fileno(), start, part)
@@ -109,9 +131,22 @@ class Segment:
         except (OSError, ValueError):
             return False
 
-    def part(self, places: NDArray[np.int64]) -> Arrays:
-        """Some of the photos, by their places, copied out of the file."""
-        return {name: array[places] for name, array in arrays_of(self.ids, self.planes, self.looks).items()}
+    def codes(self, places: slice | Places) -> Codes:
+        """The codes (n, R, D) of some of the photos, by their places."""
+        return self.columns[places].transpose(0, 2, 1)
+
+    def part(self, places: Places, basis: Basis) -> Arrays:
+        """Some of the photos, by their places, copied out of the file; their sketches in the coordinates of `basis`."""
+        if not basis.is_same(self.basis):
+            seen = Looks(self.looks.miniatures[places], self.looks.keys[places])
+            return arrays_of(self.ids[places], self.codes(places), basis, seen)
+        return {
+            "ids": self.ids[places],
+            "sketch": photos_of(self.sketches.blocks, places),
+            "draft": photos_of(self.drafts.blocks, places),
+            "columns": self.columns[places],
+            **{name: getattr(self.looks, name)[places] for name in looks.ARRAYS},
+        }
 
     def release(self) -> None:
         """Let the system take the mapped pages out of this process; it may keep them for the next one."""
@@ -123,52 +158,63 @@ class _Layout:
     """Where the arrays of a segment lie in its file."""
 
     def __init__(self, photos: int, regions: int, dims: int) -> None:
-        self.regions, self.dims = regions, dims
-        width, plane = -(-dims // LANES) * LANES, packed_shape(regions, dims)
         self.photos = photos
-        self.kinds: dict[str, tuple[Any, tuple[int, ...]]] = {
+        self.forms = {"sketch": Form.of_sketch(regions, dims), "draft": Form.of_draft(regions, dims)}
+        self.of_photos: dict[str, tuple[Any, tuple[int, ...]]] = {
             "ids": (np.int64, ()),
-            "low": (np.int8, (width,)),
-            "step": (np.uint8, (width,)),
-            "middle": (np.uint8, (width,)),
-            "bounds": (np.float32, (2 * len(SIZES),)),
-            "sketch": (np.uint8, sketch_shape(regions, dims)),
-            "coarse": (np.uint8, plane),
-            "fine": (np.uint8, plane),
+            "columns": (np.int8, (dims, regions)),
             "keys": (np.float16, (looks.KEY,)),
             "miniatures": (np.uint8, looks.SHAPE),
         }
-        self.offsets = {}
-        end = PAGE
-        for name, (kind, shape) in self.kinds.items():
+        kinds = {name: (kind, (photos, *shape)) for name, (kind, shape) in self.of_photos.items()}
+        blocks = -(-photos // LANES)
+        kinds |= {name: (np.uint32, (blocks, form.words, LANES)) for name, form in self.forms.items()}
+        kinds |= {"matrix": (np.float32, (dims, dims)), "units": (np.float32, (2, dims))}
+        self.kinds, self.offsets, end = kinds, {}, PAGE
+        for name, (kind, shape) in kinds.items():
             self.offsets[name] = end
-            end += -(-photos * prod(shape) * np.dtype(kind).itemsize // PAGE) * PAGE
-        self.size = end + PAGE  # vectors may be read beyond the last photo
+            end += -(-prod(shape) * np.dtype(kind).itemsize // PAGE) * PAGE
+        self.size = end
 
     def arrays(self, mapped: mmap.mmap) -> Arrays:
         return {
-            name: np.frombuffer(mapped, kind, self.photos * prod(shape), self.offsets[name]).reshape(-1, *shape)
+            name: np.frombuffer(mapped, kind, prod(shape), self.offsets[name]).reshape(shape)
             for name, (kind, shape) in self.kinds.items()
         }
 
+    def put_basis(self, file: int, basis: Basis) -> None:
+        for name in ("matrix", "units"):
+            _write(file, getattr(basis, name), self.offsets[name])
+
     def put(self, file: int, start: int, arrays: Arrays) -> int:
-        """Write photos from place `start` on; returns the place after them."""
-        for name, (kind, shape) in self.kinds.items():
-            data = memoryview(np.ascontiguousarray(arrays[name], kind).data).cast("B")
+        """Write photos from place `start` on, where a block begins; returns the place after them."""
+        if start % LANES:
+            raise ValueError("photos do not begin with a block")
+        for name, (kind, shape) in self.of_photos.items():
             at = self.offsets[name] + start * prod(shape) * np.dtype(kind).itemsize
-            while data:
-                written = os.pwrite(file, data, at)
-                data, at = data[written:], at + written
+            _write(file, np.ascontiguousarray(arrays[name], kind), at)
+        for name, form in self.forms.items():
+            _write(file, in_blocks(arrays[name]), self.offsets[name] + start * form.words * 4)
         return start + len(arrays["ids"])
 
 
-def arrays_of(ids: Ids, held: Planes, seen: Looks) -> Arrays:
-    """What is kept of photos, by name."""
+def arrays_of(ids: Ids, codes: Codes, basis: Basis, seen: Looks) -> Arrays:
+    """What is kept of photos, by name, given their codes (N, R, D)."""
+    _, regions, dims = codes.shape
     return {
         "ids": ids,
-        **{name: getattr(held, name) for name in planes.ARRAYS},
+        "sketch": words_of(Form.of_sketch(regions, dims), basis, codes),
+        "draft": words_of(Form.of_draft(regions, dims), basis, codes),
+        "columns": codes.transpose(0, 2, 1),
         **{name: getattr(seen, name) for name in looks.ARRAYS},
     }
+
+
+def _write(file: int, array: NDArray[Any], at: int) -> None:
+    data = memoryview(array.data).cast("B")
+    while data:
+        written = os.pwrite(file, data, at)
+        data, at = data[written:], at + written
 
 
 def _stamp(status: os.stat_result) -> tuple[int, int, int]:

@@ -1,6 +1,6 @@
 """Scans of all photos of a segment: queries that come together share one, and a query that comes again needs none.
 
-A scan reads every coarse plane, or every sketch, once, however many terms it scores; sixteen take four times as long as
+A scan reads every sketch, or every draft, once, however many terms it scores; sixteen take four times as long as
 one. So whoever comes while a scan is going on waits for it, and the next one answers all who wait. What was found is
 kept for a while, since the next page asks for the same: segments never change.
 """
@@ -14,9 +14,10 @@ import numpy as np
 
 from engine import turns
 from engine.library import scan
-from engine.library.planes import Array, Planes
+from engine.library.basis import Array
+from engine.library.sketch import Sketches
 
-Kind = tuple[Literal["near", "sketch"], int]  # what is scanned, and how many regions are pooled
+Kind = tuple[Literal["sketch", "draft"], int]  # what is scanned, and how many regions are pooled
 
 KEPT = 64 << 20  # bytes of scores, for each segment
 
@@ -30,23 +31,24 @@ class _Term:
 
 
 class SharedScans:
-    """Scans of the coarse planes and of the sketches of N photos; threads may share it."""
+    """Scans of the sketches and the drafts of `count` photos; threads may share it."""
 
-    def __init__(self, planes: Planes) -> None:
-        self._planes = planes
-        self._most = max(KEPT // max(8 * len(planes), 1), 1)  # terms that are kept
+    def __init__(self, sketches: Sketches, drafts: Sketches, count: int) -> None:
+        self._parts = {"sketch": sketches, "draft": drafts}
+        self._count = count
+        self._most = max(KEPT // max(8 * count, 1), 1)  # terms that are kept
         self._terms: OrderedDict[tuple[Kind, bytes], _Term] = OrderedDict()  # the one asked for last comes last
         self._scanning = False
         self._changed = threading.Condition()  # of the terms and of whether a scan goes on
 
-    def near_scores(self, queries: Array, top_k: int) -> tuple[Array, Array]:
-        """Pooled scores (N, Q) for queries (Q, D), and by how much each may be wrong at most."""
-        near, errors = self._found(queries, ("near", top_k))
-        return near, errors
+    def sketch_scores(self, queries: Array, top_k: int) -> tuple[Array, Array]:
+        """Pooled scores (N, Q) for queries (Q, D), and by how much each may be off at most."""
+        scores, errors = self._found(queries, ("sketch", top_k))
+        return scores, errors
 
-    def sketch_scores(self, queries: Array, top_k: int) -> Array:
-        """What sketches tell of the pooled scores (N, Q) for queries (Q, D)."""
-        (scores,) = self._found(queries, ("sketch", top_k))
+    def draft_scores(self, queries: Array, top_k: int) -> Array:
+        """What drafts tell of the pooled scores (N, Q) for queries (Q, D)."""
+        scores, _ = self._found(queries, ("draft", top_k))
         return scores
 
     def forget(self) -> None:
@@ -61,6 +63,8 @@ class SharedScans:
             with turns.aside():
                 self._find(terms, kind)
         found = [term.found for term in terms if term.found is not None]
+        if len(found) == 1:
+            return [part[:, None] for part in found[0]]  # as it was found
         return [np.stack(part, axis=1) for part in zip(*found, strict=True)]
 
     def _term(self, query: Array, kind: Kind) -> _Term:
@@ -97,12 +101,9 @@ class SharedScans:
         queries, shared = np.stack([term.query for term in chosen]), len(chosen) > len(mine)
         threads = max(scan.cores() // 2, 1) if shared else None  # who shares leaves cores to whoever else asks
         name, top_k = kind
-        if name == "near":
-            found: tuple[Array, ...] = scan.near_scores(self._planes, queries, top_k, threads=threads)
-        else:
-            found = (scan.sketch_scores(self._planes, queries, top_k, threads=threads),)
+        found = scan.sketch_scores(self._parts[name], queries, top_k, self._count, threads=threads)
         for i, term in enumerate(chosen):
-            term.found = tuple(part[:, i].copy() for part in found)
+            term.found = tuple(part[:, i] if len(chosen) == 1 else part[:, i].copy() for part in found)
 
 
 def _are_found(terms: list[_Term]) -> bool:

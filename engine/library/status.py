@@ -88,7 +88,7 @@ def status_of(store: Store) -> Status:
         info.created_at,
         info.updated_at,
         _bytes(folder.glob(f"{DATABASE}*")),
-        _bytes(path for kind in ("*.faiss", "*.planes") for path in folder.glob(kind)),
+        _bytes(path for kind in ("*.faiss", "*.maps") for path in folder.glob(kind)),
         _bytes(Path(top) / name for top, _, names in os.walk(folder / "thumbnails") for name in names),
     )
 

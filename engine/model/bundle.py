@@ -26,7 +26,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from engine.errors import BundleError, UnknownWord
-from engine.library.region_map import Array, Grid, RegionMaps, pooled_scores
+from engine.library.basis import Basis
+from engine.library.region_map import Array, Grid, RegionMaps
+from engine.library.scan import exact_scores
 from engine.words.colours import Coloured
 from engine.words.lexicon import FILE as LEXICON
 from engine.words.lexicon import Lexicon, LexiconTable
@@ -177,14 +179,27 @@ class Bundle:
         offsets = np.arange(count + 1, dtype=np.int64) * regions
         return RegionMaps(np.arange(count), (self.grid,) * count, codes.reshape(-1, dim), offsets)
 
+    @cached_property
+    def _basis(self) -> Basis:
+        return Basis.fit(self.background.codes.reshape(len(self.background), len(self.grid), -1), self.label_queries)
+
+    def basis(self) -> Basis:
+        """Coordinates in which an index sketches region maps: what labels tell apart in the background."""
+        return self._basis
+
     def queries(self, vectors: Array) -> Array:
         """Label vectors (Q, d) → query vectors (Q, d + 1) with the steps of the codes folded in."""
         padded = np.concatenate([vectors, np.ones((len(vectors), 1), np.float32)], axis=1)
         return (padded * self.steps).astype(np.float32)
 
+    @cached_property
+    def _background_columns(self) -> NDArray[np.int8]:
+        codes = self.background.codes.reshape(len(self.background), len(self.grid), -1)
+        return np.ascontiguousarray(codes.transpose(0, 2, 1))  # which are scored in a tenth of the time
+
     def reference(self, queries: Array) -> "Reference":
         """What the background photos score for queries (Q, D)."""
-        return Reference.of(pooled_scores(self.background, queries, self.top_k))
+        return Reference.of(exact_scores(self._background_columns, queries, self.top_k))
 
     @cached_property
     def label_queries(self) -> Array:

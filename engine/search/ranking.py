@@ -1,11 +1,10 @@
 """Which photos of a corpus score highest for a query, without scoring every photo exactly.
 
-Every photo is scored from its coarse plane, which says within which bounds its exact score lies. Whatever can be among
-the best at those bounds is scored from both planes, which leaves next to no doubt, and what can then still be among the
-best is scored exactly. So the result is the one of scoring every photo exactly, by construction: also with several
-terms, with excluded ones, and for a part of the photos.
+Every photo is scored from its sketch, which says within which bounds its exact score lies, and whatever can be among
+the best at those bounds is scored exactly. So the result is the one of scoring every photo exactly, by construction:
+also with several terms, with excluded ones, and for a part of the photos.
 
-In a very large library sketches propose photos at first, and those are ranked so. That is not proven.
+In a very large library drafts propose photos at first, and those alone are ranked. That is not proven.
 """
 
 from collections.abc import Sequence
@@ -21,14 +20,11 @@ from engine.library.stacks import Stacks
 from engine.search.scoring import CLOSE, ScoredQuery
 
 COUNTED = 20_000  # photos, up to which those at or above the cut-off are counted exactly without being asked to
-LARGE = 250_000  # photos, beyond which sketches propose which are scored unless a proof is asked for
-PROPOSED = (
-    15  # times the root of the number of photos are proposed; 99 % of the best 20 were among the first 4 times it
-)
+LARGE = 250_000  # photos, beyond which drafts propose which are scored unless a proof is asked for
+PROPOSED = 12  # times the root of the number of photos are proposed; 99 % of the best 20 are among 4.3 times it
 PER_HIT = 20  # photos proposed for each hit wanted, at least
-SAMPLE = 2000  # photos that tell how much higher scores are than those of sketches
-SPARE = 32  # photos scored from both planes at first, beside those wanted
-BIAS = 0.0106  # share of its bound by which a score from coarse planes is too high, on average over photos of lite
+SAMPLE = 500  # photos that tell how much higher scores are than those of drafts
+SPARE = 100  # photos scored exactly at first, beside those wanted
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class Ranked:
     """The best photos, best first: their ids (K,), scores of terms (K, T), and scores (K,).
 
     `total` is how many rows reach the cut-off, `proven` says that no other photo is better, and `closely` is how many
-    rows the coarse planes left in doubt.
+    rows the sketches left in doubt.
     """
 
     ids: NDArray[np.int64]
@@ -115,33 +111,30 @@ class Ranking:
         proposed = PROPOSED * isqrt(len(self.rows))
         if len(self.rows) > LARGE and 0 < wanted <= proposed // PER_HIT and not exact and after is None:
             return self._best_of_proposed(wanted, proposed)
-        coarse = self._bounds(self.rows)
-        if len(self.stacks):
-            kept = self._first_of_stacks(coarse)
-            rest = replace(self, rows=self.rows[kept], stacks=Stacks.none())
-            return rest._best(coarse.part(kept), wanted, after, exact=exact)
-        return self._best(coarse, wanted, after, exact=exact)
+        return self._best_within(self._bounds(), wanted, after, exact=exact)
 
-    def _best(self, coarse: _Bounds, wanted: int, after: Place | None, *, exact: bool) -> Ranked:
-        """As `best`, of rows of which none is in a stack, from their coarse bounds."""
-        total = self._total(coarse, exact or len(self.rows) <= COUNTED)
+    def _best_within(self, bounds: _Bounds, wanted: int, after: Place | None, *, exact: bool) -> Ranked:
+        """As `best`, from bounds of the rows."""
+        if len(self.stacks):
+            kept = self._first_of_stacks(bounds)
+            rest = replace(self, rows=self.rows[kept], stacks=Stacks.none())
+            return rest._best(bounds.part(kept), wanted, after, exact=exact)
+        return self._best(bounds, wanted, after, exact=exact)
+
+    def _best(self, bounds: _Bounds, wanted: int, after: Place | None, *, exact: bool) -> Ranked:
+        """The same, of rows of which none is in a stack."""
+        total = self._total(bounds, exact or len(self.rows) <= COUNTED)
         ceiling = np.inf if after is None else after.score
-        open_ = np.flatnonzero((coarse.lowest <= ceiling) & (coarse.highest >= self.cut))
-        closely = len(open_)
+        open_ = np.flatnonzero((bounds.lowest <= ceiling) & (bounds.highest >= self.cut))
         if wanted and len(open_) > wanted:
-            open_ = self._may_be_best(coarse, open_, wanted, ceiling)
-            closely = len(open_)
-            fine = self._bounds(self.rows[open_], fine=True)
-            surely = np.flatnonzero(fine.highest < ceiling)
-            floor = _kth_largest(fine.lowest[surely], wanted)
-            open_ = open_[(fine.highest >= floor) & (fine.lowest <= ceiling)]
-        return replace(self._exact(self.rows[open_], wanted, after), total=total, closely=closely)
+            open_ = self._may_be_best(bounds, open_, wanted, ceiling)
+        return replace(self._exact(self.rows[open_], wanted, after), total=total, closely=len(open_))
 
     def members(self) -> Rows:
         """All rows that reach the cut-off, ascending."""
-        coarse = self._bounds(self.rows)
-        kept = self._first_of_stacks(coarse)
-        return replace(self, rows=self.rows[kept])._members(coarse.part(kept))
+        bounds = self._bounds()
+        kept = self._first_of_stacks(bounds)
+        return replace(self, rows=self.rows[kept])._members(bounds.part(kept))
 
     def score(self, rows: Rows) -> Ranked:
         """Some rows scored exactly, in their order."""
@@ -151,23 +144,25 @@ class Ranking:
         return Ranked(self.corpus.ids[rows], terms, self.scored.combine(terms), len(rows))
 
     def _best_of_proposed(self, wanted: int, most: int) -> Ranked:
-        """The best of about `most` photos, those whose sketches score highest, and a total told from sketches."""
+        """The best of about `most` photos, those whose drafts score highest, and a total told from drafts."""
         queries, count = self.scored.queries, len(self.rows)
-        terms = self.corpus.sketch_scores(queries, self.top_k, self.rows)
+        terms = self.corpus.draft_scores(queries, self.top_k, self.rows)
         sample = np.arange(0, count, max(count // SAMPLE, 1))
-        near, _ = self.corpus.near_scores(queries, self.top_k, self.rows[sample])
-        scores = self.scored.combine(terms + np.nanmean(near - terms[sample], axis=0))
+        above = self.corpus.exact_scores(queries, self.top_k, self.rows[sample]) - terms[sample]
+        scores = self.scored.combine(terms + above[np.isfinite(above).all(axis=1)].mean(axis=0))
         some = scores[:: isqrt(count // most)]  # enough of them to tell from which score on they are about so many
         proposed = scores >= _kth_largest(some, most * len(some) // count)
-        best = replace(self, rows=self.rows[proposed]).best(wanted)
+        few = replace(self, rows=self.rows[proposed])
+        known = few.score(few.rows).scores
+        best = few._best_within(_Bounds(known, known, known), wanted, None, exact=False)
         others = int(((scores >= self.cut) & ~proposed).sum())
         return replace(best, total=best.total + others, proven=False)
 
-    def _first_of_stacks(self, coarse: _Bounds) -> NDArray[np.bool_]:
+    def _first_of_stacks(self, bounds: _Bounds) -> NDArray[np.bool_]:
         """Which rows (n,) are kept: of each stack, one at most of those that reach the cut-off, the best."""
         kept = np.ones(len(self.rows), np.bool_)
         stacked = places_of(self.corpus.rows_of(self.stacks.ids), self.rows)
-        stacked = stacked[coarse.highest[stacked] >= self.cut]
+        stacked = stacked[bounds.highest[stacked] >= self.cut]
         found = self.score(self.rows[stacked])
         kept[stacked[self.stacks.behind(found.ids, found.scores)]] = False
         return kept
@@ -179,36 +174,27 @@ class Ranking:
             keep &= (found.scores < after.score) | ((found.scores == after.score) & (found.ids > after.id))
         return found.part(np.flatnonzero(keep)[: wanted or None])
 
-    def _may_be_best(self, coarse: _Bounds, open_: Rows, wanted: int, ceiling: float) -> Rows:
+    def _may_be_best(self, bounds: _Bounds, open_: Rows, wanted: int, ceiling: float) -> Rows:
         """Of the places `open_` in `rows`, those that may be among the best `wanted` below `ceiling`."""
-        near = np.where(coarse.highest[open_] < ceiling, coarse.near[open_], -np.inf)
-        first = open_[np.argpartition(-near, min(wanted + SPARE, len(open_) - 1))[: wanted + SPARE]]
-        first = np.sort(first)
-        fine = self._bounds(self.rows[first], fine=True)
-        floor = _kth_largest(fine.lowest[fine.highest < ceiling], wanted)
-        return open_[coarse.highest[open_] >= floor]
+        near = np.where(bounds.highest[open_] < ceiling, bounds.near[open_], -np.inf)
+        first = np.sort(open_[np.argpartition(-near, min(wanted + SPARE, len(open_) - 1))[: wanted + SPARE]])
+        scores = self.score(self.rows[first]).scores
+        return open_[bounds.highest[open_] >= _kth_largest(scores[scores < ceiling], wanted)]
 
-    def _total(self, coarse: _Bounds, exactly: bool) -> int:
+    def _total(self, bounds: _Bounds, exactly: bool) -> int:
         """How many rows reach the cut-off."""
         if self.cut == -np.inf:
             return len(self.rows)
-        if exactly:
-            return len(self._members(coarse))
-        may = coarse.part(coarse.highest >= self.cut)
-        lower = may.near - np.float32(BIAS) * (may.highest - may.near)
-        return int((lower >= self.cut).sum())
+        return len(self._members(bounds)) if exactly else int((bounds.near >= self.cut).sum())
 
-    def _members(self, coarse: _Bounds) -> Rows:
-        inside = coarse.lowest >= self.cut
-        doubtful = np.flatnonzero(~inside & (coarse.highest >= self.cut))
-        fine = self._bounds(self.rows[doubtful], fine=True)
-        inside[doubtful] = fine.lowest >= self.cut
-        doubtful = doubtful[(fine.lowest < self.cut) & (fine.highest >= self.cut)]
+    def _members(self, bounds: _Bounds) -> Rows:
+        inside = bounds.lowest >= self.cut
+        doubtful = np.flatnonzero(~inside & (bounds.highest >= self.cut))
         inside[doubtful] = self.score(self.rows[doubtful]).scores >= self.cut
         return self.rows[inside]
 
-    def _bounds(self, rows: Rows, *, fine: bool = False) -> _Bounds:
-        near, error = self.corpus.near_scores(self.scored.queries, self.top_k, rows, fine=fine)
+    def _bounds(self) -> _Bounds:
+        near, error = self.corpus.sketch_scores(self.scored.queries, self.top_k, self.rows)
         if not error.any():
             score = self.scored.combine(near)
             return _Bounds(score, score, score)
@@ -217,7 +203,7 @@ class Ranking:
         combine, toward = self.scored.combine, np.sign(self.scored.weights).astype(np.float32) * error
         may_count = np.flatnonzero(self.scored.may_reach(near + toward, self.cut))
         near, toward = near[may_count], toward[may_count]
-        bounds = np.full((3, len(rows)), -np.inf, np.float32)
+        bounds = np.full((3, len(self.rows)), -np.inf, np.float32)
         bounds[0, may_count] = combine(near)
         bounds[1, may_count] = _lower(combine(near - toward))
         bounds[2, may_count] = -_lower(-combine(near + toward))

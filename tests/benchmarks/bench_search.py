@@ -31,8 +31,7 @@ from tests.benchmarks.synthetic import make
 
 WORDS = 100
 TOP = 50
-COARSE = ("low", "step", "middle", "bounds", "coarse")  # what a scan of coarse planes reads
-RECALLED = 20  # of the best photos, where sketches propose them
+RECALLED = 20  # of the best photos, where drafts propose them
 PEER_QUERIES = 5
 BRUTE_AT_ONCE = 2000  # photos
 LANCE_MOST = 10_000  # photos; it takes minutes for each 10,000 to be written
@@ -55,7 +54,7 @@ def measure(folder: Path, bundle: Bundle, size: int) -> float:
     with make(folder, bundle, size) as store:
         started = time.perf_counter()
         with writer_lock(folder):
-            indexes.refresh(store, rebuild=True)
+            indexes.refresh(store, bundle.basis, rebuild=True)
         row(f"{size:,} photos: index made", time.perf_counter() - started, "s", "≤ 1800" if million else "")
         searcher = Searcher(store, bundle)
         words = list(different_words(bundle))
@@ -71,9 +70,8 @@ def measure(folder: Path, bundle: Bundle, size: int) -> float:
         latency = 1e3 * float(np.percentile(times, 50))
         row("one word, from text to JSON, p50", latency, "ms", "≤ 40" if million else "≤ 15" if size == 100_000 else "")
         row("p99", 1e3 * float(np.percentile(times, 99)), "ms", "≤ 60" if size == 100_000 else "")
-        planes = [segment.planes for segment in searcher.corpus().index.segments]
-        for name, arrays in {"coarse planes": COARSE, "sketches": ("sketch",)}.items():
-            read = sum(getattr(part, array).nbytes for part in planes for array in arrays)
+        for name in ("sketches", "drafts"):
+            read = sum(getattr(segment, name).blocks.nbytes for segment in searcher.corpus().index.segments)
             row(f"floor: reading all {name}", read / memory_speed() / 1e6, f"ms for {read / 1e6:,.0f} MB")
         row("resident", resident(), "MB", "≤ 8000" if million else "")
         row("the next page, p50", median(lambda i: searcher.search(words[-1 - i], top=TOP, offset=TOP), 20), "ms")
@@ -134,7 +132,7 @@ def brute_force(searcher: Searcher, words: list[str]) -> np.ndarray:
     scores = []
     for segment in searcher.corpus().index.segments:
         for start in range(0, len(segment), BRUTE_AT_ONCE):
-            codes = segment.planes.codes(slice(start, start + BRUTE_AT_ONCE))
+            codes = segment.codes(slice(start, start + BRUTE_AT_ONCE))
             regions = region_scores(codes.reshape(-1, codes.shape[2]), queries).reshape(*codes.shape[:2], -1)
             scores.append(np.partition(regions, -k, axis=1)[:, -k:].mean(axis=1))
     return np.concatenate(scores).T
@@ -166,7 +164,7 @@ def peers(searcher: Searcher, words: list[str]) -> None:
     count = sum(len(segment) for segment in segments)
     if count > 200_000:
         return
-    codes = np.concatenate([segment.planes.codes() for segment in segments])
+    codes = np.concatenate([segment.codes(slice(None)) for segment in segments])
     queries = [searcher.prepare(word).scored.queries for word in words[:PEER_QUERIES]]
     flat, k = codes.reshape(-1, codes.shape[2]), searcher.bundle.top_k
 

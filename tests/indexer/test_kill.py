@@ -121,7 +121,7 @@ def test_a_killed_run_that_is_started_again_ends_like_an_undisturbed_one(run, un
 
     def files(folder):
         names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-        return {name for name in names if not name.endswith(("-wal", "-shm", ".faiss", ".planes"))}
+        return {name for name in names if not name.endswith(("-wal", "-shm", ".faiss", ".maps"))}
 
     assert files(library.folder) == files(undisturbed.folder)
 

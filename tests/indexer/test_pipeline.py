@@ -665,8 +665,8 @@ def test_the_indexes_follow_in_steps_while_a_run_goes_on(library, tmp_path, monk
     monkeypatch.setattr(pipeline, "REFRESHED", 4)
     refreshed, bring_indexes_up_to_date = [], indexes.refresh
 
-    def refresh(store):
-        indexed = bring_indexes_up_to_date(store)
+    def refresh(store, basis_of):
+        indexed = bring_indexes_up_to_date(store, basis_of)
         refreshed.append((store.count(), len(indexed.ids)))
 
     monkeypatch.setattr(pipeline.indexes, "refresh", refresh)

@@ -1,88 +1,142 @@
-/* Exact scores: regions side by side, dimensions one after the other, so that every route rounds alike. Those of a high
-   half of planes begin at a whole vector, as those of a low half do: what is written is read the same way. */
+/* Exact scores of codes: sixteen regions side by side, dimensions one after the other, so that every route rounds alike. */
 
 #pragma once
 
 #include "largest.h"
 
-#define COLUMN (MOST_REGIONS + 2 * LANES) /* numbers of a dimension, in whole vectors */
+#define TOGETHER 8 /* vectors of regions, whose sums stay in registers */
 
-CLONES static void add_dimension(float *restrict scores, const float *restrict column, float q, int n)
+typedef struct {
+    const int8_t *codes;   /* of photo n, region r and dimension d at n·R·D + r·across + d·down */
+    const int64_t *chosen; /* (M,) photos, or NULL for all */
+    const float *queries;  /* (T, D) */
+    const float *squares;  /* (D,): of what a code stands for, or NULL for inner products */
+    float *scores;         /* (M, T) */
+    int regions, dims, across, down, terms, top_k;
+    int64_t photos, next; /* M; the next one that no thread has taken */
+    int avx512, avx2;
+} Exact;
+
+typedef float Lane_floats __attribute__((vector_size(4 * LANES), aligned(4)));
+/* Sums over dimensions of weights with codes, or with their squares, of `count` times LANES regions: vector i begins with
+   the codes at places[i]. */
+CLONES static void sums_plain_of(int squared, const int8_t *codes, int down, int dims, const int *places, int count,
+                                 const float *weights, float (*restrict found)[LANES])
 {
-    n &= -LANES;
-    for (int r = 0; r < n; r++) scores[r] += q * column[r];
+    memset(found, 0, sizeof *found * count);
+    for (int d = 0; d < dims; d++, codes += down)
+        for (int i = 0; i < count; i++)
+            for (int r = 0; r < LANES; r++) {
+                float code = codes[places[i] + r];
+                found[i][r] += squared ? weights[d] * code * code : weights[d] * code;
+            }
 }
 
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-#define BYTE(word, j) ((word) >> (24 - 8 * (j)) & 255)
-#else
-#define BYTE(word, j) ((word) >> 8 * (j) & 255)
+#if X86
+#define AVX2 __attribute__((target("avx2,fma")))
+
+/* The same; `count` and `squared` are known to the compiler, so that all sums are in registers. */
+VNNI static inline __attribute__((always_inline)) void
+some_sums_512(int count, int squared, const int8_t *codes, int down, int dims, const int *places, const float *weights,
+              float (*found)[LANES])
+{
+    __m512 sums[TOGETHER];
+#pragma GCC unroll 8
+    for (int i = 0; i < count; i++) sums[i] = _mm512_setzero_ps();
+    for (int d = 0; d < dims; d++, codes += down) {
+        __m512 weight = _mm512_set1_ps(weights[d]);
+#pragma GCC unroll 8
+        for (int i = 0; i < count; i++) {
+            __m128i bytes = _mm_loadu_si128((const __m128i *)(codes + places[i]));
+            __m512 code = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+            sums[i] = _mm512_fmadd_ps(squared ? _mm512_mul_ps(code, code) : code, weight, sums[i]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < count; i++) _mm512_storeu_ps(found[i], sums[i]);
+}
+
+VNNI static void sums_512(int squared, const int8_t *codes, int down, int dims, const int *places, int count,
+                          const float *weights, float (*found)[LANES])
+{
+#define CASE(n)                                                                                                        \
+    case 2 * n: some_sums_512(n, 0, codes, down, dims, places, weights, found); break;                                 \
+    case 2 * n + 1: some_sums_512(n, 1, codes, down, dims, places, weights, found); break;
+    switch (2 * count + squared) { CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) }
+#undef CASE
+}
+
+AVX2 static void sums_256(int squared, const int8_t *codes, int down, int dims, const int *places, int count,
+                          const float *weights, float (*found)[LANES])
+{
+    for (int i = 0; i < count; i++) {
+        __m256 low = _mm256_setzero_ps(), high = low;
+        const int8_t *at = codes + places[i];
+        for (int d = 0; d < dims; d++, at += down) {
+            __m256 weight = _mm256_set1_ps(weights[d]);
+            __m128i bytes = _mm_loadu_si128((const __m128i *)at);
+            __m256 first = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+            __m256 second = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)));
+            low = _mm256_fmadd_ps(squared ? _mm256_mul_ps(first, first) : first, weight, low);
+            high = _mm256_fmadd_ps(squared ? _mm256_mul_ps(second, second) : second, weight, high);
+        }
+        _mm256_storeu_ps(found[i], low);
+        _mm256_storeu_ps(found[i] + 8, high);
+    }
+}
 #endif
 
-/* Dimension `j` of four; whole words are read, as bytes that lie apart would be read one by one. */
-CLONES static void column_of_planes(float *restrict column, float *restrict upper, const uint8_t *restrict a,
-                                    const uint8_t *restrict b, int j, float low, float step, int half)
+/* The same of all regions (R,) of a photo. What is not in columns, or too narrow for a vector, is copied into some. */
+static void region_sums(const Exact *job, int squared, const int8_t *codes, const float *weights, float *sums)
 {
-    for (int r = 0; r < half; r++) {
-        uint32_t four_a, four_b;
-        memcpy(&four_a, a + 4 * r, 4);
-        memcpy(&four_b, b + 4 * r, 4);
-        int32_t of_a = BYTE(four_a, j), of_b = BYTE(four_b, j);
-        column[r] = low + step * (float)(of_a & 15) + (float)(of_b & 15);
-        upper[r] = low + step * (float)(of_a >> 4) + (float)(of_b >> 4);
-    }
-}
-
-CLONES static void column_of_codes(float *restrict column, const int8_t *restrict codes, int dims, int n)
-{
-    for (int r = 0; r < n; r++) column[r] = codes[(size_t)r * dims];
-}
-
-static void exact(const Job *job, int64_t photo, int64_t row)
-{
-    _Alignas(64) float scores[MOST_TERMS][COLUMN], column[COLUMN];
-    int half = job->codes ? job->regions : job->half / 4, start = (half + LANES - 1) & -LANES;
-    int lanes = job->codes ? start : 2 * start;
-    memset(column, 0, sizeof(float) * lanes);
-    for (int t = 0; t < job->terms; t++) memset(scores[t], 0, sizeof(float) * lanes);
-    for (int d = 0; d < job->dims; d++) {
-        if (job->codes) {
-            column_of_codes(column, job->codes + photo * job->regions * job->dims + d, job->dims, job->regions);
-        } else {
-            size_t place = ((size_t)photo * job->groups + d / 4) * job->half, number = photo * job->width + d;
-            column_of_planes(column, column + start, job->coarse + place, job->fine + place, d % 4, job->low[number],
-                             job->step[number], half);
+    int8_t columns[MOST_WIDTH * TOGETHER * LANES];
+    int copied = job->across != 1 || job->regions < LANES;
+    for (int first = 0; first < job->regions; first += TOGETHER * LANES) {
+        int left = job->regions - first < TOGETHER * LANES ? job->regions - first : TOGETHER * LANES;
+        int count = (left + LANES - 1) / LANES, down = copied ? count * LANES : job->down, places[TOGETHER];
+        float found[TOGETHER][LANES];
+        for (int i = 0; i < count; i++)
+            places[i] = copied || i * LANES + LANES <= left ? i * LANES : left - LANES;
+        for (int d = 0; copied && d < job->dims; d++)
+            for (int r = 0; r < down; r++) {
+                int region = first + (r < left ? r : 0);
+                columns[d * down + r] = codes[(size_t)region * job->across + (size_t)d * job->down];
+            }
+        const int8_t *from = copied ? columns : codes + first;
+#if X86
+        if (job->avx512)
+            sums_512(squared, from, down, job->dims, places, count, weights, found);
+        else if (job->avx2)
+            sums_256(squared, from, down, job->dims, places, count, weights, found);
+        else
+#endif
+            sums_plain_of(squared, from, down, job->dims, places, count, weights, found);
+        for (int i = 0; i < count; i++) {
+            int taken = left - places[i] < LANES ? left - places[i] : LANES;
+            memcpy(sums + first + places[i], found[i], sizeof(float) * taken);
         }
-        for (int t = 0; t < job->terms; t++)
-            add_dimension(scores[t], column, job->queries[(size_t)t * job->dims + d], lanes);
-    }
-    for (int t = 0; t < job->terms; t++) {
-        memmove(scores[t] + half, scores[t] + start, sizeof(float) * (job->regions - half));
-        job->scores[row * job->terms + t] = mean_of_largest(scores[t], job->regions, job->top_k);
     }
 }
 
-CLONES static void add_squares(float *restrict lengths, const float *restrict column, float square, int n)
+static void exact(const Exact *job, int64_t photo, int64_t row)
 {
-    n &= -LANES;
-    for (int r = 0; r < n; r++) lengths[r] += square * column[r] * column[r];
+    float sums[MOST_REGIONS];
+    for (int t = 0; t < job->terms; t++) {
+        const int8_t *codes = job->codes + photo * job->regions * job->dims;
+        region_sums(job, 0, codes, job->queries + (size_t)t * job->dims, sums);
+        job->scores[row * job->terms + t] = mean_of_largest(sums, job->regions, job->top_k);
+    }
 }
 
 /* The largest cosine of a query, of length 1 and with the squares folded in, with any region. */
-static void alike(const Job *job, int64_t photo, int64_t row)
+static void alike(const Exact *job, int64_t photo, int64_t row)
 {
-    _Alignas(64) float products[COLUMN] = {0}, lengths[COLUMN] = {0}, column[COLUMN] = {0}, best = -1;
-    int half = job->half / 4, start = (half + LANES - 1) & -LANES;
-    for (int d = 0; d < job->dims; d++) {
-        size_t place = ((size_t)photo * job->groups + d / 4) * job->half, number = photo * job->width + d;
-        column_of_planes(column, column + start, job->coarse + place, job->fine + place, d % 4, job->low[number],
-                         job->step[number], half);
-        add_dimension(products, column, job->queries[d], 2 * start);
-        add_squares(lengths, column, job->squares[d], 2 * start);
-    }
+    float products[MOST_REGIONS], lengths[MOST_REGIONS], best = -1;
+    const int8_t *codes = job->codes + photo * job->regions * job->dims;
+    region_sums(job, 0, codes, job->queries, products);
+    region_sums(job, 1, codes, job->squares, lengths);
     for (int r = 0; r < job->regions; r++) {
-        int lane = r < half ? r : start + r - half;
-        float length = sqrtf(lengths[lane]), cosine = products[lane] / (length > TINY ? length : TINY);
+        float length = sqrtf(lengths[r]), cosine = products[r] / (length > TINY ? length : TINY);
         best = cosine > best ? cosine : best;
     }
     job->scores[row] = best;

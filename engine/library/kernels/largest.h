@@ -4,63 +4,53 @@
 
 #include "job.h"
 
-/* The mean of the `k` largest of `n` numbers. The same numbers give the same mean, in whatever order they come. */
-static float mean_of_largest(const float *scores, int n, int k)
+/* The mean of the `k` largest of `n` numbers, which are overwritten. The same numbers give the same mean, in whatever
+   order they come. */
+CLONES static float mean_of_largest(float *scores, int n, int k)
 {
-    float best[MOST_POOLED];
-    int held = 0;
-    for (int r = 0; r < n; r++) {
-        float s = scores[r];
-        if (held == k && s <= best[k - 1]) continue;
-        int i = held < k ? held++ : k - 1;
-        for (; i > 0 && best[i - 1] < s; i--) best[i] = best[i - 1];
-        best[i] = s;
-    }
     float sum = 0;
-    for (int i = 0; i < held; i++) sum += best[i];
-    return sum / held;
+    for (int held = 0; held < k;) {
+        float largest = -FLT_MAX;
+        int times = 0;
+        for (int r = 0; r < n; r++) largest = scores[r] > largest ? scores[r] : largest;
+        for (int r = 0; r < n; r++) {
+            times += scores[r] == largest;
+            scores[r] = scores[r] == largest ? -FLT_MAX : scores[r];
+        }
+        for (; times > 0 && held < k; times--, held++) sum += largest;
+    }
+    return sum / k;
 }
 
-/* The same for sums of near scores, which hold at most 21 bits. */
-CLONES static float mean_of_largest_sums(int32_t *restrict sums, int n, int k)
+/* The same in each of LANES columns of scores (n, LANES): the larger number stays, the other one goes on. */
+CLONES static void means_of_largest_in_lanes(const float *restrict scores, int n, int k, float *restrict means)
 {
-    int64_t sum = 0;
-    if (n <= 128) { /* the place makes numbers differ, so each round finds the largest below the last one */
-        int32_t last = INT32_MAX;
-        for (int r = 0; r < n; r++) sums[r] = sums[r] * 128 + r;
-        for (int i = 0; i < k; i++) {
-            int32_t largest = INT32_MIN;
-            for (int r = 0; r < n; r++) {
-                int32_t s = sums[r] < last ? sums[r] : INT32_MIN;
-                largest = s > largest ? s : largest;
-            }
-            sum += largest >> 7;
-            last = largest;
-        }
-        return (float)sum / k;
-    }
-    int32_t best[MOST_POOLED];
-    int held = 0;
+    float best[MOST_POOLED][LANES], next[LANES], sum[LANES] = {0};
+    for (int i = 0; i < k; i++)
+        for (int p = 0; p < LANES; p++) best[i][p] = -FLT_MAX;
     for (int r = 0; r < n; r++) {
-        int32_t s = sums[r];
-        if (held == k && s <= best[k - 1]) continue;
-        int i = held < k ? held++ : k - 1;
-        for (; i > 0 && best[i - 1] < s; i--) best[i] = best[i - 1];
-        best[i] = s;
+        memcpy(next, scores + (size_t)r * LANES, sizeof next);
+        for (int i = 0; i < k; i++)
+            for (int p = 0; p < LANES; p++) {
+                float held = best[i][p], came = next[p];
+                best[i][p] = held > came ? held : came;
+                next[p] = held > came ? came : held;
+            }
     }
-    for (int i = 0; i < k; i++) sum += best[i];
-    return (float)sum / k;
+    for (int i = 0; i < k; i++)
+        for (int p = 0; p < LANES; p++) sum[p] += best[i][p];
+    for (int p = 0; p < LANES; p++) means[p] = sum[p] / k;
 }
 
 #if X86
-/* The mean of the `k` largest of `n` sums, in each lane; they have at most 20 bits, which floats hold. */
-VNNI static inline __attribute__((always_inline)) __m512 mean_of_largest_in_lanes(const float *sums, int n, int k)
+/* The same, for `k` that the compiler knows, with all of `best` in registers. */
+VNNI static inline __attribute__((always_inline)) void few_in_lanes(const float *scores, int n, int k, float *means)
 {
     __m512 best[8], sum = _mm512_setzero_ps();
 #pragma GCC unroll 8
-    for (int i = 0; i < k; i++) best[i] = _mm512_set1_ps(-INFINITY);
+    for (int i = 0; i < k; i++) best[i] = _mm512_set1_ps(-FLT_MAX);
     for (int r = 0; r < n; r++) {
-        __m512 s = _mm512_load_ps(sums + r * LANES);
+        __m512 s = _mm512_load_ps(scores + (size_t)r * LANES);
 #pragma GCC unroll 8
         for (int i = 0; i < k; i++) {
             __m512 larger = _mm512_max_ps(best[i], s);
@@ -70,21 +60,22 @@ VNNI static inline __attribute__((always_inline)) __m512 mean_of_largest_in_lane
     }
 #pragma GCC unroll 8
     for (int i = 0; i < k; i++) sum = _mm512_add_ps(sum, best[i]);
-    return _mm512_div_ps(sum, _mm512_set1_ps(k));
+    _mm512_storeu_ps(means, _mm512_div_ps(sum, _mm512_set1_ps(k)));
 }
 
 /* The same, for a `k` that is told when it runs. */
-VNNI static __m512 pooled_together(const float *sums, int n, int k)
+VNNI static void means_of_largest_vnni(const float *scores, int n, int k, float *means)
 {
-    switch (k) { /* each is compiled for itself, with all of `best` in registers */
-    case 1: return mean_of_largest_in_lanes(sums, n, 1);
-    case 2: return mean_of_largest_in_lanes(sums, n, 2);
-    case 3: return mean_of_largest_in_lanes(sums, n, 3);
-    case 4: return mean_of_largest_in_lanes(sums, n, 4);
-    case 5: return mean_of_largest_in_lanes(sums, n, 5);
-    case 6: return mean_of_largest_in_lanes(sums, n, 6);
-    case 7: return mean_of_largest_in_lanes(sums, n, 7);
-    default: return mean_of_largest_in_lanes(sums, n, 8);
+    switch (k) {
+    case 1: few_in_lanes(scores, n, 1, means); break;
+    case 2: few_in_lanes(scores, n, 2, means); break;
+    case 3: few_in_lanes(scores, n, 3, means); break;
+    case 4: few_in_lanes(scores, n, 4, means); break;
+    case 5: few_in_lanes(scores, n, 5, means); break;
+    case 6: few_in_lanes(scores, n, 6, means); break;
+    case 7: few_in_lanes(scores, n, 7, means); break;
+    case 8: few_in_lanes(scores, n, 8, means); break;
+    default: means_of_largest_in_lanes(scores, n, k, means);
     }
 }
 #endif

@@ -1,4 +1,4 @@
-/* How long the mean of a few of a photo's vectors can be at most; engine/library/planes.py says why. */
+/* How long the mean of a few of a photo's vectors can be at most; engine/library/bounds.py says why. */
 
 #pragma once
 

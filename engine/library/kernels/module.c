@@ -7,97 +7,59 @@
 #include <Python.h>
 #include <pthread.h>
 
-#include "exact.h"
 #include "longest.h"
-#include "near_photos.h"
-#include "near_terms.h"
+#include "sketches.h"
 
 #define MOST_THREADS 16
+#define STACK (1 << 20) /* bytes of a thread's */
 #define PHOTOS_AT_ONCE 256 /* that a thread takes */
+#define BLOCKS_AT_ONCE 16
 #define COLUMNS 64 /* of scores, side by side */
-#define MANY_TERMS 7 /* from which on it pays to score them at once */
-#define MOST_LARGEST 8 /* numbers that are pooled in lanes */
-#define SKETCH_LOW -128 /* a sketch stands for SKETCH_LOW + SKETCH_STEP·a and what the mean of 16 codes lies above it */
-#define SKETCH_STEP 16
-#define ROUNDING 1e-4f /* 2^-24 · 127, and room to be safe */
 
-#if X86
-/* Whether sums are pooled in lanes, those of many terms or of many photos. */
-static int can_pool_in_lanes(const Job *job)
+/* Fetch a photo's codes, before they are needed. */
+static void fetch(const Exact *job, int64_t photo)
 {
-    return job->vnni && job->top_k <= MOST_LARGEST && job->regions <= MOST_TOGETHER;
+    int64_t bytes = (int64_t)job->regions * job->dims;
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(job->codes + photo * bytes + i, 0, 2);
 }
-#endif
 
-static void prepare(const Job *job, Queries *queries)
+static void *score_photos(void *argument)
 {
-    int8_t low[MOST_WIDTH];
-    uint8_t step[MOST_WIDTH], middle[MOST_WIDTH];
-    memset(low, SKETCH_LOW, sizeof low);
-    memset(step, SKETCH_STEP, sizeof step);
-    memset(middle, 8, sizeof middle);
-    memset(queries, 0, sizeof *queries);
-    for (int t = 0; t < job->terms; t++) {
-        float *padded = queries->padded + t * job->width, lost;
-        double square = 0;
-        for (int d = 0; d < job->width; d++) {
-            float q = d < job->dims ? job->queries[(size_t)t * job->dims + d] : 0;
-            padded[d] = queries->across[d * LANES + t] = q;
-            square += (double)q * q;
+    Exact *job = argument;
+    int64_t start;
+    while ((start = __atomic_fetch_add(&job->next, PHOTOS_AT_ONCE, __ATOMIC_RELAXED)) < job->photos)
+        for (int64_t row = start; row < start + PHOTOS_AT_ONCE && row < job->photos; row++) {
+            if (job->chosen && row + 1 < job->photos) fetch(job, job->chosen[row + 1]);
+            (job->squares ? alike : exact)(job, job->chosen ? job->chosen[row] : row, row);
         }
-        queries->length[t] = (float)sqrt(square);
-        queries->slack[t] = queries->length[t] * ROUNDING * sqrtf(job->dims) + 1000 * TINY;
-        queries->common[t] = rounded(padded, low, step, middle, job->width, &queries->unit[t],
-                                     queries->bytes + t * job->width, &lost);
-    }
+    return NULL;
 }
 
-static void *work(void *argument)
+static void *score_blocks(void *argument)
 {
-    Job *job = argument;
-    Queries queries;
-    if (!job->codes) prepare(job, &queries);
-#if X86
-    int in_lanes = can_pool_in_lanes(job) && (job->errors || (!job->low && !job->codes));
-    int together = in_lanes && job->errors && !job->fine && job->terms >= MANY_TERMS &&
-                   job->groups * 2 * job->half <= UNPACKED;
-#endif
-    for (;;) {
-        int64_t start = __atomic_fetch_add(&job->next, PHOTOS_AT_ONCE, __ATOMIC_RELAXED);
-        if (start >= job->photos) return NULL;
-        int64_t stop = start + PHOTOS_AT_ONCE < job->photos ? start + PHOTOS_AT_ONCE : job->photos;
-#if X86
-        for (; in_lanes && !together && start < stop; start += LANES)
-            score_sixteen(job, start, start + LANES < stop ? start + LANES : stop, &queries);
-#endif
-        for (int64_t row = start; row < stop; row++) {
-            int64_t photo = job->chosen ? job->chosen[row] : row;
-#if X86
-            if (together) {
-                near_together(job, photo, row, &queries);
-                continue;
-            }
-#endif
-            if (job->squares)
-                alike(job, photo, row);
-            else if (job->errors)
-                near(job, photo, row, &queries);
-            else if (!job->low && !job->codes)
-                sketched(job, photo, row, &queries);
-            else
-                exact(job, photo, row);
-        }
-    }
+    Sketches *job = argument;
+    Sixteen sixteen;
+    int64_t start;
+    prepare(job, &sixteen);
+    while ((start = __atomic_fetch_add(&job->next, BLOCKS_AT_ONCE, __ATOMIC_RELAXED)) < job->count)
+        for (int64_t row = start; row < start + BLOCKS_AT_ONCE && row < job->count; row++)
+            score_block(job, job->chosen ? job->chosen[row] : row, row, &sixteen);
+    return NULL;
 }
 
-static void run(Job *job, int threads)
+/* Do a job in several threads, `useful` at most. */
+static void run(void *(*work)(void *), void *job, int threads, int64_t useful)
 {
     pthread_t others[MOST_THREADS];
+    pthread_attr_t attributes;
     int started = 0;
-    int64_t useful = job->photos / PHOTOS_AT_ONCE;
     if (threads > MOST_THREADS) threads = MOST_THREADS;
     if (threads > useful) threads = (int)useful;
-    while (started < threads - 1 && pthread_create(&others[started], NULL, work, job) == 0) started++;
+    if (threads > 1 && pthread_attr_init(&attributes) == 0) {
+        pthread_attr_setstacksize(&attributes, STACK);
+        while (started < threads - 1 && pthread_create(&others[started], &attributes, work, job) == 0) started++;
+        pthread_attr_destroy(&attributes);
+    }
     work(job);
     for (int i = 0; i < started; i++) pthread_join(others[i], NULL);
 }
@@ -111,66 +73,106 @@ static int fits(const Py_buffer *buffer, int64_t bytes, const char *name)
     return 0;
 }
 
-/* scan(low, step, middle, bounds, coarse, fine, codes, chosen, queries, squares, scores, errors,
-        photos, regions, dims, terms, top_k, sizes, size, threads, instructions)
-
-   `photos` are those of the planes or codes. Planes or codes are None; with `errors` the near scores are found, without
-   them the exact ones. Where there is `coarse` alone it is taken for sketches, and their scores are found.
-   With `squares` it is the largest cosine of one query in both planes that is found.
-   `instructions` are 0 for those of any processor, 1 for AVX2 and 2 for AVX-512 too, where the processor has them. */
-static PyObject *scan(PyObject *self, PyObject *args)
+/* Whether all that is chosen is one of `count`. */
+static int are_there(const Py_buffer *chosen, int64_t count)
 {
-    Py_buffer low, step, middle, bounds, coarse, fine, codes, chosen, queries, squares, scores, errors;
+    for (Py_ssize_t i = 0; chosen->buf && i < chosen->len / 8; i++) {
+        int64_t place = ((const int64_t *)chosen->buf)[i];
+        if (place < 0 || place >= count) {
+            PyErr_SetString(PyExc_IndexError, "a chosen photo is not there");
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int has_room(int regions, int dims, int terms, int top_k, int64_t count)
+{
+    if (regions >= 1 && regions <= MOST_REGIONS && dims >= 1 && dims <= MOST_WIDTH && terms >= 1 && terms <= MOST_TERMS &&
+        top_k >= 1 && top_k <= MOST_POOLED && top_k <= regions && count >= 0)
+        return 1;
+    PyErr_SetString(PyExc_ValueError, "more regions, dimensions, terms or pooled regions than can be scanned");
+    return 0;
+}
+
+static void release(Py_buffer *buffers[], int count)
+{
+    for (int i = 0; i < count; i++)
+        if (buffers[i]->obj) PyBuffer_Release(buffers[i]);
+}
+
+/* exact_scores(codes, chosen, queries, squares, scores, photos, regions, dims, terms, top_k, in_columns, threads)
+
+   Codes are (N, R, D), or (N, D, R) where they are `in_columns`. With `squares` it is the largest cosine of one query. */
+static PyObject *exact_scores(PyObject *self, PyObject *args)
+{
+    Py_buffer codes, chosen, queries, squares, scores;
     long long photos;
-    int threads, instructions;
-    Job job = {0};
+    int in_columns, threads;
+    Exact job = {0};
     (void)self;
-    if (!PyArg_ParseTuple(args, "z*z*z*z*z*z*z*z*y*z*w*z*Liiiiiiii", &low, &step, &middle, &bounds, &coarse, &fine, &codes,
-                          &chosen, &queries, &squares, &scores, &errors, &photos, &job.regions, &job.dims, &job.terms, &job.top_k,
+    if (!PyArg_ParseTuple(args, "y*z*y*z*w*Liiiiii", &codes, &chosen, &queries, &squares, &scores, &photos, &job.regions,
+                          &job.dims, &job.terms, &job.top_k, &in_columns, &threads))
+        return NULL;
+    int64_t rows = chosen.buf ? chosen.len / 8 : photos;
+    int ok = has_room(job.regions, job.dims, job.terms, job.top_k, photos);
+    if (ok && squares.buf && job.terms != 1) {
+        PyErr_SetString(PyExc_ValueError, "cosines are those of one query");
+        ok = 0;
+    }
+    ok = ok && fits(&codes, photos * job.regions * job.dims, "codes") &&
+         fits(&queries, (int64_t)job.terms * job.dims * 4, "queries") && fits(&squares, (int64_t)job.dims * 4, "squares") &&
+         fits(&scores, rows * job.terms * 4, "scores") && are_there(&chosen, photos);
+    if (ok) {
+        job.codes = codes.buf, job.chosen = chosen.buf, job.queries = queries.buf, job.squares = squares.buf;
+        job.scores = scores.buf, job.photos = rows;
+#if X86
+        __builtin_cpu_init();
+        job.avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                     __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+        job.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+        job.across = in_columns ? 1 : job.dims, job.down = in_columns ? job.regions : 1;
+        Py_BEGIN_ALLOW_THREADS
+        run(score_photos, &job, threads, rows / PHOTOS_AT_ONCE);
+        Py_END_ALLOW_THREADS
+    }
+    release((Py_buffer *[]){&codes, &chosen, &queries, &squares, &scores}, 5);
+    if (!ok) return NULL;
+    Py_RETURN_NONE;
+}
+
+/* sketch_scores(blocks, chosen, centres, steps, ranges, lengths, scores, errors,
+                 count, cells, dims, fours, twos, terms, top_k, sizes, size, threads, instructions)
+
+   `count` is that of all blocks. `instructions` are 0 for those of any processor, 1 for AVX2 and 2 for AVX-512 too, where
+   the processor has them. */
+static PyObject *sketch_scores(PyObject *self, PyObject *args)
+{
+    Py_buffer blocks, chosen, centres, steps, ranges, lengths, scores, errors;
+    long long count;
+    int threads, instructions;
+    Sketches job = {0};
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*z*y*z*y*y*w*z*Liiiiiiiiii", &blocks, &chosen, &centres, &steps, &ranges, &lengths,
+                          &scores, &errors, &count, &job.cells, &job.dims, &job.fours, &job.twos, &job.terms, &job.top_k,
                           &job.sizes, &job.size, &threads, &instructions))
         return NULL;
-    job.groups = (job.dims + 3) / 4;
-    job.width = (job.dims + LANES - 1) / LANES * LANES;
-    job.half = 4 * ((job.regions + 1) / 2);
-    int64_t rows = chosen.buf ? chosen.len / 8 : photos, plane = (int64_t)job.groups * job.half;
-    int ok = 1;
-    if (job.regions < 1 || job.regions > MOST_REGIONS || job.dims < 1 || job.width > MOST_WIDTH || job.terms < 1 ||
-        job.terms > MOST_TERMS || job.top_k < 1 || job.top_k > MOST_POOLED || job.top_k > job.regions || photos < 0 ||
-        job.sizes < 1 || job.sizes > MOST_POOLED || job.size < 0 || job.size >= job.sizes) {
-        PyErr_SetString(PyExc_ValueError, "more regions, dimensions, terms or pooled regions than can be scanned");
+    int64_t rows = chosen.buf ? chosen.len / 8 : count, groups = (int64_t)job.fours + job.twos;
+    int ok = has_room(job.cells, job.dims, job.terms, job.top_k, count);
+    if (ok && (job.dims % 4 || job.fours < 0 || job.twos < 0 || groups > job.dims / 4 || job.sizes < 0 || job.size < 0 ||
+               job.size > job.sizes || (errors.buf && job.size >= job.sizes))) {
+        PyErr_SetString(PyExc_ValueError, "there are no such sketches");
         ok = 0;
     }
-    int planes = low.buf && step.buf && middle.buf && bounds.buf && coarse.buf && (errors.buf || fine.buf);
-    int sketches = !low.buf && !step.buf && !middle.buf && !bounds.buf && coarse.buf && !fine.buf && !errors.buf;
-    if (!codes.buf && !planes && !sketches) {
-        PyErr_SetString(PyExc_ValueError, "neither codes nor planes nor sketches");
-        ok = 0;
-    }
-    if (squares.buf && (!planes || !fine.buf || errors.buf || job.terms != 1)) {
-        PyErr_SetString(PyExc_ValueError, "cosines are those of one query with both planes");
-        ok = 0;
-    }
-    ok = ok && fits(&squares, (int64_t)job.dims * 4, "squares") && fits(&low, photos * job.width, "low") && fits(&step, photos * job.width, "step") &&
-         fits(&coarse, photos * plane, "coarse") && fits(&fine, photos * plane, "fine") &&
-         fits(&middle, photos * job.width, "middle") &&
-         fits(&bounds, photos * 8 * job.sizes, "bounds") &&
-         fits(&codes, photos * job.regions * job.dims, "codes") &&
-         fits(&queries, (int64_t)job.terms * job.dims * 4, "queries") &&
-         fits(&scores, rows * job.terms * 4, "scores") && fits(&errors, rows * job.terms * 4, "errors");
-    if (ok && chosen.buf)
-        for (int64_t i = 0; i < rows; i++) {
-            int64_t photo = ((const int64_t *)chosen.buf)[i];
-            if (photo < 0 || photo >= photos) {
-                PyErr_SetString(PyExc_IndexError, "a chosen photo is not there");
-                ok = 0;
-                break;
-            }
-        }
+    ok = ok && fits(&blocks, count * words_of_block(&job) * LANES * 4, "blocks") &&
+         fits(&centres, (int64_t)job.terms * job.dims * 4, "centres") &&
+         fits(&steps, (int64_t)job.terms * 4, "steps") && fits(&ranges, job.terms * groups * 16, "ranges") && fits(&lengths, (int64_t)job.terms * 4, "lengths") &&
+         fits(&scores, rows * LANES * job.terms * 4, "scores") && fits(&errors, rows * LANES * job.terms * 4, "errors") &&
+         are_there(&chosen, count);
     if (ok) {
-        job.low = low.buf, job.step = step.buf, job.coarse = coarse.buf, job.fine = fine.buf;
-        job.middle = middle.buf, job.bounds = bounds.buf, job.codes = codes.buf, job.chosen = chosen.buf;
-        job.queries = queries.buf, job.squares = squares.buf, job.scores = scores.buf, job.errors = errors.buf;
-        job.photos = rows;
+        job.blocks = blocks.buf, job.chosen = chosen.buf, job.centres = centres.buf, job.steps = steps.buf, job.ranges = ranges.buf;
+        job.lengths = lengths.buf, job.scores = scores.buf, job.errors = errors.buf, job.count = rows;
 #if X86
         __builtin_cpu_init();
         job.vnni = instructions >= 2 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
@@ -178,13 +180,10 @@ static PyObject *scan(PyObject *self, PyObject *args)
         job.avx2 = instructions >= 1 && __builtin_cpu_supports("avx2");
 #endif
         Py_BEGIN_ALLOW_THREADS
-        run(&job, threads);
+        run(score_blocks, &job, threads, rows / BLOCKS_AT_ONCE);
         Py_END_ALLOW_THREADS
     }
-    Py_buffer *all[] = {&low,    &step,    &middle,  &bounds, &coarse, &fine,
-                        &codes, &chosen, &queries, &squares, &scores, &errors};
-    for (int i = 0; i < 12; i++)
-        if (all[i]->obj) PyBuffer_Release(all[i]);
+    release((Py_buffer *[]){&blocks, &chosen, &centres, &steps, &ranges, &lengths, &scores, &errors}, 8);
     if (!ok) return NULL;
     Py_RETURN_NONE;
 }
@@ -269,7 +268,8 @@ static PyObject *longest_means_of_photos(PyObject *self, PyObject *args)
 static PyMethodDef methods[] = {
     {"longest_means", longest_means_of_photos, METH_VARARGS, "How long means of a photo's vectors can be at most."},
     {"means_of_largest", means_of_largest, METH_VARARGS, "Pooled scores of one photo for many terms."},
-    {"scan", scan, METH_VARARGS, "Pooled scores of photos; engine.library.scan says of what."},
+    {"exact_scores", exact_scores, METH_VARARGS, "Pooled scores of photos from their codes."},
+    {"sketch_scores", sketch_scores, METH_VARARGS, "Pooled scores of photos, as their sketches tell them."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from engine.errors import LibraryError
 from engine.library import indexes, looks, region_index, segments, thumbnails
+from engine.library.basis import Basis
 from engine.library.looks import Looks
-from engine.library.planes import Planes
 from engine.library.records import Batch
 from engine.library.segments import MAGIC, Segment, arrays_of
 from engine.library.store import Store
@@ -30,7 +30,7 @@ def truth(store):
 
 
 def index_files(store):
-    return [path for kind in ("*.faiss", "*.planes", "index.json") for path in sorted(store.folder.glob(kind))]
+    return [path for kind in ("*.faiss", "*.maps", "index.json") for path in sorted(store.folder.glob(kind))]
 
 
 def add(store, *seeds):
@@ -136,7 +136,7 @@ def test_segments_stay_few_however_many_runs_there_are_and_no_file_is_left_over(
         index = indexes.refresh(store)
     assert len(index.segments) <= 7
     assert held(index) == truth(store)
-    assert {path.name for path in store.folder.glob("*.planes")} == {segment.path.name for segment in index.segments}
+    assert {path.name for path in store.folder.glob("*.maps")} == {segment.path.name for segment in index.segments}
     assert list(store.folder.glob("*.partial")) == []
 
 
@@ -152,7 +152,7 @@ def test_a_segment_of_which_much_is_gone_is_written_anew(store):
 def test_a_full_disk_is_named_and_leaves_the_index_that_was_there(store, monkeypatch):
     add(store, 1)
     indexes.refresh(store)
-    before = {path: path.read_bytes() for path in store.folder.glob("*.planes")}
+    before = {path: path.read_bytes() for path in store.folder.glob("*.maps")}
     add(store, 2)
 
     def full(*_):
@@ -162,7 +162,7 @@ def test_a_full_disk_is_named_and_leaves_the_index_that_was_there(store, monkeyp
         patch.setattr(segments, "_reserve", full)
         with pytest.raises(LibraryError, match="No space left"):
             indexes.refresh(store)
-    assert {path: path.read_bytes() for path in store.folder.glob("*.planes")} == before
+    assert {path: path.read_bytes() for path in store.folder.glob("*.maps")} == before
     assert region_index.load(store.folder, region_index.library_of(store)).generation == 1
     indexes.refresh(store)
     assert indexes.check(store) == []
@@ -171,7 +171,7 @@ def test_a_full_disk_is_named_and_leaves_the_index_that_was_there(store, monkeyp
 def test_checking_finds_an_index_of_regions_that_disagrees(store):
     add(store, 1, 2)
     indexes.refresh(store)
-    segment = next(store.folder.glob("*.planes"))
+    segment = next(store.folder.glob("*.maps"))
     whole = segment.read_bytes()
     for place in range(len(MAGIC), len(whole), 97):
         segment.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
@@ -191,8 +191,9 @@ def test_checking_finds_photos_and_codes_that_are_not_the_database_s(store, tmp_
     library = region_index.library_of(store)
     codes = np.zeros((2, 6, 4), np.int8)
     unseen = Looks.of(looks.read(store.folder, [b""] * 2))
-    parts = iter([arrays_of(store.photo_ids(), Planes.of(codes), unseen)])
-    Segment.write(next(store.folder.glob("*.planes")), library, (6, 4), parts, 2)
+    basis = Basis.fit(codes)
+    parts = iter([arrays_of(store.photo_ids(), codes, basis, unseen)])
+    Segment.write(next(store.folder.glob("*.maps")), library, (6, 4), basis, parts, 2)
     assert indexes.check(store) == ["The index of regions holds other codes than the database."]
 
 

@@ -89,7 +89,7 @@ def test_ranking_and_scores_equal_brute_force(searcher, text, scanning):
 
 
 @pytest.mark.parametrize("text", ["red", "red -blue"])
-def test_beyond_a_size_sketches_propose_what_is_scored_and_nothing_is_said_to_be_proven(
+def test_beyond_a_size_drafts_propose_what_is_scored_and_nothing_is_said_to_be_proven(
     store, colour_bundle, colour_encoder, monkeypatch, scanning, text
 ):
     rng = np.random.default_rng(3)
@@ -99,8 +99,8 @@ def test_beyond_a_size_sketches_propose_what_is_scored_and_nothing_is_said_to_be
     searcher = Searcher(store, colour_bundle)
     proven = searcher.search(text, top=5)
     monkeypatch.setattr(ranking, "LARGE", 300)
-    monkeypatch.setattr(ranking, "PROPOSED", 2)
-    monkeypatch.setattr(ranking, "PER_HIT", 4)
+    monkeypatch.setattr(ranking, "PROPOSED", 16)
+    monkeypatch.setattr(ranking, "PER_HIT", 10)
     proposed = searcher.search(text, top=5)
     assert (proven.exact, proposed.exact) == (True, False)
     assert [(hit.photo.id, hit.score) for hit in proposed.hits] == [(hit.photo.id, hit.score) for hit in proven.hits]
@@ -210,13 +210,13 @@ def flip_bits(file):
 
 DAMAGE = {
     "stale": lambda folder: None,
-    "without a segment": lambda folder: next(folder.glob("*.planes")).unlink(),
+    "without a segment": lambda folder: next(folder.glob("*.maps")).unlink(),
     "without a manifest": lambda folder: (folder / "index.json").unlink(),
     "with a manifest that is no JSON": lambda folder: (folder / "index.json").write_bytes(b"{"),
     "with a manifest of something else": lambda folder: (folder / "index.json").write_text('{"format": 1}'),
-    "with a segment cut off": lambda folder: cut_off(next(folder.glob("*.planes"))),
-    "with an empty segment": lambda folder: next(folder.glob("*.planes")).write_bytes(b""),
-    "with flipped bits": lambda folder: flip_bits(next(folder.glob("*.planes"))),
+    "with a segment cut off": lambda folder: cut_off(next(folder.glob("*.maps"))),
+    "with an empty segment": lambda folder: next(folder.glob("*.maps")).write_bytes(b""),
+    "with flipped bits": lambda folder: flip_bits(next(folder.glob("*.maps"))),
     "ahead of the database": lambda folder: (folder / "index.json").write_text(
         (folder / "index.json").read_text().replace('"generation": 1', '"generation": 99')
     ),
@@ -255,9 +255,9 @@ def test_an_index_of_another_library_is_not_used(filled, colour_bundle, colour_e
     with Store.create(tmp_path / "other", colour_bundle.name, colour_bundle.fingerprint) as other:
         other.apply(Batch(added=random_photos(colour_encoder, 300, seed=8)))
         indexes.refresh(other)
-        for path in (*filled.folder.glob("*.planes"), filled.folder / "index.json"):
+        for path in (*filled.folder.glob("*.maps"), filled.folder / "index.json"):
             path.unlink()
-        for path in (*other.folder.glob("*.planes"), other.folder / "index.json"):
+        for path in (*other.folder.glob("*.maps"), other.folder / "index.json"):
             shutil.copy(path, filled.folder)
     expected = brute_force(filled, colour_bundle, {"blue": 1})
     assert_best(Searcher(filled, colour_bundle).search("blue", top=10, min_confidence=0).hits, expected)
