@@ -184,16 +184,18 @@ def _write_from_database(
     for shape in sorted(set(shapes.values())):
         chosen = np.array([i for i in ids.tolist() if shapes.get(i) == shape], np.int64)
 
-        def codes_of(some: Ids, shape: tuple[int, int] = shape) -> tuple[Ids, Codes]:
+        def read(some: Ids, shape: tuple[int, int] = shape) -> tuple[Ids, Codes]:
             maps = store.region_maps(some.tolist())
             return maps.ids, maps.codes.reshape(len(maps), *shape)
 
-        fits = basis is not None and len(basis.matrix) == shape[1]
-        own = basis if basis is not None and fits else Basis.fit(codes_of(chosen[:: len(chosen) // SAMPLE + 1])[1])
+        if basis is not None and len(basis.matrix) == shape[1]:
+            own = basis
+        else:
+            own = Basis.fit(read(chosen[:: len(chosen) // SAMPLE + 1])[1])
 
-        def parts(chosen: Ids = chosen, codes_of: Any = codes_of, own: Basis = own) -> Iterator[Arrays]:
+        def parts(chosen: Ids = chosen, read: Any = read, own: Basis = own) -> Iterator[Arrays]:
             for start in range(0, len(chosen), BATCH):
-                found, codes = codes_of(chosen[start : start + BATCH])
+                found, codes = read(chosen[start : start + BATCH])
                 contents = store.content_hashes(found.tolist())
                 seen = Looks.of(looks.read(folder, [contents[i] for i in found.tolist()]))
                 yield arrays_of(found, codes, own, seen)
@@ -233,8 +235,8 @@ def _count(group: Iterable[tuple[Segment, NDArray[np.bool_]]]) -> int:
 def _merge(
     path: Path, library: str, shape: tuple[int, int], group: Sequence[tuple[Segment, NDArray[np.bool_]]]
 ) -> Segment:
-    """One segment of the photos of several that count, by ascending id, in the coordinates of the last one."""
-    basis = group[-1][0].basis
+    """One segment of the photos of several that count, by ascending id, in coordinates of the first and largest."""
+    basis = group[0][0].basis
     owner = np.concatenate([np.full(int(mask.sum()), i) for i, (_, mask) in enumerate(group)])
     place = np.concatenate([np.flatnonzero(mask) for _, mask in group])
     ids = np.concatenate(_held_ids(*zip(*group, strict=True)))

@@ -59,17 +59,12 @@ def sketch_scores(
     sizes = (len(sketches.blocks), form.cells, form.padded, form.fours, form.twos)
     assert _extension is not None
     for part in _in_parts(len(queries)):
-        of_drafts = None if steps is None else steps[part]
-        parts = (
-            centres[part],
-            of_drafts,
-            ranges[part],
-            lengths[part],
-            scores[part],
-            errors[part] if form.sizes else None,
-        )
+        asked = (centres[part], None if steps is None else steps[part], ranges[part], lengths[part])
+        found = (scores[part], errors[part] if form.sizes else None)
         how = (len(lengths[part]), form.pooled(top_k), form.sizes, size if form.sizes else 0)
-        _extension.sketch_scores(sketches.blocks, blocks, *parts, *sizes, *how, threads or cores(), INSTRUCTIONS)
+        _extension.sketch_scores(
+            sketches.blocks, blocks, *asked, *found, *sizes, *how, threads or cores(), INSTRUCTIONS
+        )
     if blocks is None or photos is None:
         return scores[:, :count].T, errors[:, :count].T
     lanes = np.searchsorted(blocks, photos // LANES) * LANES + photos % LANES

@@ -1,8 +1,8 @@
 """Scans of all photos of a segment: queries that come together share one, and a query that comes again needs none.
 
-A scan reads every sketch, or every draft, once, however many terms it scores; sixteen take four times as long as
-one. So whoever comes while a scan is going on waits for it, and the next one answers all who wait. What was found is
-kept for a while, since the next page asks for the same: segments never change.
+A scan reads every sketch, or every draft, once, however many terms it scores: four take twice as long as one,
+sixteen seven times. So whoever comes while a scan is going on waits for it, and the next one answers all who wait. What
+was found is kept for a while, since the next page asks for the same: segments never change.
 """
 
 import threading

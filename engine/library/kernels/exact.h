@@ -17,10 +17,9 @@ typedef struct {
     int avx512, avx2;
 } Exact;
 
-typedef float Lane_floats __attribute__((vector_size(4 * LANES), aligned(4)));
 /* Sums over dimensions of weights with codes, or with their squares, of `count` times LANES regions: vector i begins with
    the codes at places[i]. */
-CLONES static void sums_plain_of(int squared, const int8_t *codes, int down, int dims, const int *places, int count,
+CLONES static void sums_any(int squared, const int8_t *codes, int down, int dims, const int *places, int count,
                                  const float *weights, float (*restrict found)[LANES])
 {
     memset(found, 0, sizeof *found * count);
@@ -86,57 +85,67 @@ AVX2 static void sums_256(int squared, const int8_t *codes, int down, int dims, 
 }
 #endif
 
-/* The same of all regions (R,) of a photo. What is not in columns, or too narrow for a vector, is copied into some. */
-static void region_sums(const Exact *job, int squared, const int8_t *codes, const float *weights, float *sums)
+static void sums_of(const Exact *job, int squared, const int8_t *codes, int down, const int *places, int count,
+                    const float *weights, float (*found)[LANES])
+{
+#if X86
+    if (job->avx512)
+        sums_512(squared, codes, down, job->dims, places, count, weights, found);
+    else if (job->avx2)
+        sums_256(squared, codes, down, job->dims, places, count, weights, found);
+    else
+#endif
+        sums_any(squared, codes, down, job->dims, places, count, weights, found);
+}
+
+/* The same of all regions of a photo, for `terms` weights (T, D): sums (T, MOST_REGIONS). What is not in columns, or too
+   narrow for a vector, is copied into some, once for all terms. */
+static void region_sums(const Exact *job, int squared, const int8_t *codes, const float *weights, int terms,
+                        float (*sums)[MOST_REGIONS])
 {
     int8_t columns[MOST_WIDTH * TOGETHER * LANES];
     int copied = job->across != 1 || job->regions < LANES;
     for (int first = 0; first < job->regions; first += TOGETHER * LANES) {
         int left = job->regions - first < TOGETHER * LANES ? job->regions - first : TOGETHER * LANES;
         int count = (left + LANES - 1) / LANES, down = copied ? count * LANES : job->down, places[TOGETHER];
+        const int8_t *from = codes + (size_t)first * job->across;
         float found[TOGETHER][LANES];
         for (int i = 0; i < count; i++)
             places[i] = copied || i * LANES + LANES <= left ? i * LANES : left - LANES;
-        for (int d = 0; copied && d < job->dims; d++)
-            for (int r = 0; r < down; r++) {
-                int region = first + (r < left ? r : 0);
-                columns[d * down + r] = codes[(size_t)region * job->across + (size_t)d * job->down];
+        if (copied) {
+            memset(columns, 0, (size_t)job->dims * down);
+            for (int r = 0; r < left; r++)
+                for (int d = 0; d < job->dims; d++)
+                    columns[d * down + r] = from[(size_t)r * job->across + (size_t)d * job->down];
+            from = columns;
+        }
+        for (int t = 0; t < terms; t++) {
+            sums_of(job, squared, from, down, places, count, weights + (size_t)t * job->dims, found);
+            for (int i = 0; i < count; i++) {
+                int taken = left - places[i] < LANES ? left - places[i] : LANES;
+                memcpy(sums[t] + first + places[i], found[i], sizeof(float) * taken);
             }
-        const int8_t *from = copied ? columns : codes + first;
-#if X86
-        if (job->avx512)
-            sums_512(squared, from, down, job->dims, places, count, weights, found);
-        else if (job->avx2)
-            sums_256(squared, from, down, job->dims, places, count, weights, found);
-        else
-#endif
-            sums_plain_of(squared, from, down, job->dims, places, count, weights, found);
-        for (int i = 0; i < count; i++) {
-            int taken = left - places[i] < LANES ? left - places[i] : LANES;
-            memcpy(sums + first + places[i], found[i], sizeof(float) * taken);
         }
     }
 }
 
 static void exact(const Exact *job, int64_t photo, int64_t row)
 {
-    float sums[MOST_REGIONS];
-    for (int t = 0; t < job->terms; t++) {
-        const int8_t *codes = job->codes + photo * job->regions * job->dims;
-        region_sums(job, 0, codes, job->queries + (size_t)t * job->dims, sums);
-        job->scores[row * job->terms + t] = mean_of_largest(sums, job->regions, job->top_k);
-    }
+    float sums[MOST_TERMS][MOST_REGIONS];
+    region_sums(job, 0, job->codes + photo * job->regions * job->dims, job->queries, job->terms, sums);
+    for (int t = 0; t < job->terms; t++)
+        job->scores[row * job->terms + t] = mean_of_largest(sums[t], job->regions, job->top_k);
 }
 
 /* The largest cosine of a query, of length 1 and with the squares folded in, with any region. */
 static void alike(const Exact *job, int64_t photo, int64_t row)
 {
-    float products[MOST_REGIONS], lengths[MOST_REGIONS], best = -1;
+    float products[1][MOST_REGIONS], lengths[1][MOST_REGIONS], best = -1;
     const int8_t *codes = job->codes + photo * job->regions * job->dims;
-    region_sums(job, 0, codes, job->queries, products);
-    region_sums(job, 1, codes, job->squares, lengths);
+    region_sums(job, 0, codes, job->queries, 1, products);
+    region_sums(job, 1, codes, job->squares, 1, lengths);
     for (int r = 0; r < job->regions; r++) {
-        float length = sqrtf(lengths[r]), cosine = products[r] / (length > TINY ? length : TINY);
+        float length = sqrtf(lengths[0][r]), cosine = products[0][r] / (length > TINY ? length : TINY);
         best = cosine > best ? cosine : best;
     }
     job->scores[row] = best;
