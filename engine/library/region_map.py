@@ -122,6 +122,17 @@ def region_scores(codes: Codes, queries: Array) -> Array:
     return codes.astype(np.float32) @ queries.T
 
 
+def pooled_regions(scores: Array, offsets: NDArray[np.int64], top_k: int) -> Array:
+    """As `pooled_scores`, from the scores (R, Q) of all regions; those of a photo are between two `offsets`."""
+    pooled = np.empty((len(offsets) - 1, scores.shape[1]), np.float32)
+    lengths = np.diff(offsets)
+    for length in np.unique(lengths):
+        members = np.flatnonzero(lengths == length)
+        block = scores[offsets[members][:, None] + np.arange(length)]
+        pooled[members] = np.partition(block, -min(top_k, length), axis=1)[:, -min(top_k, length) :].mean(axis=1)
+    return pooled
+
+
 def pooled_scores(maps: RegionMaps, queries: Array, top_k: int) -> Array:
     """The model's score of each photo: the mean of its `top_k` highest region scores.
 

@@ -19,7 +19,7 @@ from engine.errors import WrongBundle
 from engine.library import class_index
 from engine.library.class_index import ClassIndex
 from engine.library.corpus import Corpus, corpus_of
-from engine.library.region_map import Array, RegionMap, RegionMaps, pooled_scores, region_scores
+from engine.library.region_map import Array, RegionMap, RegionMaps, pooled_regions, region_scores
 from engine.library.stacks import Stacks
 from engine.library.store import Store
 from engine.model.bundle import Bundle
@@ -29,7 +29,7 @@ from engine.search.calibration import Calibration, Curves
 from engine.search.cursor import Cursor, Sort
 from engine.search.explain import explain
 from engine.search.feedback import Marks
-from engine.search.ranking import Ranked, Ranking
+from engine.search.ranking import Ranking
 from engine.search.results import Explanation, Hit, Results, Tag, TermInfo
 from engine.search.scoring import ScoredQuery
 from engine.words.query import Filters, Query, parse
@@ -37,6 +37,7 @@ from engine.words.vectors import normalise
 
 # Where fewer than FEW photos reach the default cut-off, and none is surer than SURE, its share GUESS is enough.
 FEW, SURE, GUESS = 5, 0.5, 1 / 3
+LOOKED_AT = 1000  # photos found, whose region maps are in memory at once
 TRIES = 3  # at a page whose photos change while it is put together
 
 
@@ -153,13 +154,13 @@ class Searcher:
                 self.closely += page.ranked.closely
                 if page.total >= FEW or (page.total and self._is_sure(ranking, prepared)):
                     break
-            maps = self.store.region_maps(page.ranked.ids.tolist())
-            if self._are(maps, prepared, page.ranked) or attempt == TRIES - 1:
+            places, right = self._look(prepared, page.ranked.ids, page.ranked.term_scores)
+            if right or attempt == TRIES - 1:
                 break
             if self.store.generation() == corpus.generation:
                 self._distrusted = corpus.stamp
         confidence = prepared.scored.confidence(page.ranked.term_scores)
-        hits = self.hits(prepared, page.ranked.ids, page.ranked.scores, confidence, page.first, stacks, maps, default)
+        hits = self.hits(prepared, page.ranked.ids, page.ranked.scores, confidence, page.first, stacks, places, default)
         infos = self.term_infos(prepared)
         took = (time.perf_counter() - started) * 1000
         return Results(prepared.query, infos, hits, page.total, page.ranked.proven, took, next=page.next)
@@ -212,18 +213,18 @@ class Searcher:
         confidence: Array,
         first: int,
         stacks: Stacks,
-        maps: RegionMaps | None = None,
+        places: dict[int, Box] | None = None,
         sure_from: float = 0.0,
     ) -> list[Hit]:
         """Hits for photos in this order, of which `first` came before; those that are gone are left out.
 
-        What else is in their `stacks` is folded into them; `maps` are their region maps, where they have been read.
+        What else is in their `stacks` is folded into them; `places` are their boxes, where they have been found.
         Below the confidence `sure_from` they are guesses, unless they were said to be relevant.
         """
         marks = prepared.marks.by_photo
         photos = self.store.photos(ids.tolist())
-        maps = maps or self.store.region_maps(ids.tolist())
-        places = self._boxes(prepared, maps)
+        if places is None:
+            places, _ = self._look(prepared, ids)
         return [
             Hit(
                 first + i + 1,
@@ -239,24 +240,37 @@ class Searcher:
             if photo_id in photos and photo_id in places
         ]
 
-    def _are(self, maps: RegionMaps, prepared: Prepared, ranked: Ranked) -> bool:
-        """Whether photos have in the database the region maps that they were ranked by."""
-        order = np.argsort(ranked.ids, kind="stable")
-        if not np.array_equal(ranked.ids[order], maps.ids):
-            return False
-        scores = pooled_scores(maps, prepared.scored.queries, self.bundle.top_k)
-        return bool(np.allclose(scores, ranked.term_scores[order], rtol=1e-4, atol=1e-4))
+    def _look(
+        self, prepared: Prepared, ids: NDArray[np.int64], term_scores: Array | None = None
+    ) -> tuple[dict[int, Box], bool]:
+        """What region maps of photos say: the box of the heaviest term in each, and whether they are all there.
 
-    def _boxes(self, prepared: Prepared, maps: RegionMaps) -> dict[int, Box]:
-        """The box of the heaviest term in each photo; the whole of it where nothing is looked for by words."""
+        The box is the whole photo where nothing is looked for by words. The maps have to give `term_scores` (N, T),
+        where photos were ranked by these.
+        """
+        places: dict[int, Box] = {}
+        order, right = np.argsort(ids, kind="stable"), True
+        for start in range(0, len(ids), LOOKED_AT):
+            part = order[start : start + LOOKED_AT]
+            maps = self.store.region_maps(ids[part].tolist())
+            right = right and np.array_equal(ids[part], maps.ids)
+            if not len(maps):
+                continue
+            scores = region_scores(maps.codes, prepared.scored.queries)
+            places |= self._boxes(prepared, maps, scores)
+            if right and term_scores is not None:
+                pooled = pooled_regions(scores, maps.offsets, self.bundle.top_k)
+                right = np.allclose(pooled, term_scores[part], rtol=1e-4, atol=1e-4)
+        return places, right
+
+    def _boxes(self, prepared: Prepared, maps: RegionMaps, scores: Array) -> dict[int, Box]:
         found: dict[int, Box] = dict.fromkeys(maps.ids.tolist(), (0.0, 0.0, 1.0, 1.0))
-        if not len(maps) or not (prepared.scored.weights > 0).any():
+        if not (prepared.scored.weights > 0).any():
             return found
         heaviest = int(prepared.scored.weights.argmax())
-        scores = region_scores(maps.codes, prepared.scored.queries[heaviest : heaviest + 1])[:, 0]
         for grid in set(maps.grids):
             members = np.array([i for i, other in enumerate(maps.grids) if other == grid])
-            block = scores[(maps.offsets[members][:, None] + np.arange(len(grid)))]
+            block = scores[(maps.offsets[members][:, None] + np.arange(len(grid))), heaviest]
             drawn = boxes(block, grid, float(prepared.region_mean[heaviest]))
             found.update(zip(maps.ids[members].tolist(), drawn, strict=True))
         return found
@@ -290,8 +304,7 @@ class Searcher:
             )
             for i, term in enumerate(prepared.query.terms)
         ]
-        single = RegionMaps.of([(0, region_map)])
-        pooled = pooled_scores(single, prepared.scored.queries, self.bundle.top_k)
+        pooled = pooled_regions(scores, np.array([0, len(scores)]), self.bundle.top_k)
         return Explanation(
             maps,
             self.term_infos(prepared),

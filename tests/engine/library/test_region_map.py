@@ -4,7 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from engine.library.region_map import Grid, RegionMap, RegionMaps, fit_steps, pooled_scores, quantise, region_scores
+from engine.library.region_map import (
+    Grid,
+    RegionMap,
+    RegionMaps,
+    fit_steps,
+    pooled_regions,
+    pooled_scores,
+    quantise,
+    region_scores,
+)
 
 grids = st.builds(Grid, st.integers(1, 5), st.integers(1, 5))
 
@@ -42,6 +51,10 @@ def test_bytes_that_do_not_fill_the_grid_are_refused():
 def test_a_pooled_score_is_the_mean_of_the_best_region_scores(maps, queries, top_k):
     pooled = pooled_scores(RegionMaps.of(list(enumerate(maps))), queries, top_k)
     assert pooled.shape == (len(maps), 2)
+    together = RegionMaps.of(list(enumerate(maps)))
+    if maps:
+        again = pooled_regions(region_scores(together.codes, queries), together.offsets, top_k)
+        np.testing.assert_allclose(again, pooled, atol=1e-2, rtol=1e-5)
     for region_map, scores in zip(maps, pooled, strict=True):
         for query, score in zip(queries, scores, strict=True):
             by_hand = sorted((float(code.astype(np.float32) @ query) for code in region_map.codes), reverse=True)

@@ -13,6 +13,7 @@ from engine.library.feedback import Feedback
 from engine.library.records import Batch
 from engine.library.store import Store
 from engine.search import ranking
+from engine.search import searcher as searcher_module
 from engine.search.searcher import GUESS, Searcher
 from engine.search.similar import search_like
 from engine.words.query import Filters, parse_time
@@ -122,6 +123,16 @@ def test_pages_follow_each_other_without_gap_or_repetition(searcher):
 def test_top_zero_means_all_photos_whatever_their_confidence(searcher):
     results = searcher.search("red", top=0)
     assert len(results.hits) == results.total == 300
+
+
+def test_however_many_are_wanted_few_region_maps_are_in_memory_at_once(searcher, monkeypatch):
+    expected = searcher.search("red", top=0).hits
+    asked = []
+    monkeypatch.setattr(searcher_module, "LOOKED_AT", 7)
+    region_maps = searcher.store.region_maps
+    monkeypatch.setattr(searcher.store, "region_maps", lambda ids: asked.append(len(ids)) or region_maps(ids))
+    assert searcher.search("red", top=0).hits == expected
+    assert sum(asked) == 300 and max(asked) == 7
 
 
 def test_the_cut_off_keeps_what_is_confident_and_counts_it(searcher):
