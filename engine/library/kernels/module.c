@@ -12,7 +12,8 @@
 
 #define MOST_THREADS 16
 #define STACK (1 << 20) /* bytes of a thread's */
-#define PHOTOS_AT_ONCE 256 /* that a thread takes */
+#define PHOTOS_AT_ONCE 32 /* that a thread takes */
+#define PHOTOS_WORTH 256 /* starting a thread for */
 #define BLOCKS_AT_ONCE 16
 #define COLUMNS 64 /* of scores, side by side */
 
@@ -134,7 +135,7 @@ static PyObject *exact_scores(PyObject *self, PyObject *args)
 #endif
         job.across = in_columns ? 1 : job.dims, job.down = in_columns ? job.regions : 1;
         Py_BEGIN_ALLOW_THREADS
-        run(score_photos, &job, threads, rows / PHOTOS_AT_ONCE);
+        run(score_photos, &job, threads, rows / PHOTOS_WORTH);
         Py_END_ALLOW_THREADS
     }
     release((Py_buffer *[]){&codes, &chosen, &queries, &squares, &scores}, 5);
