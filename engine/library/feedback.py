@@ -50,6 +50,8 @@ class Feedback:
 
     def of(self, query: str) -> list[Mark]:
         """The marks of a query, the oldest first."""
+        if not self._database.rows("SELECT 1 FROM feedback WHERE query = ?", [query]):  # as for nearly all
+            return []
         with self._database.reading() as connection:
             return list(map(_mark, connection.execute(_OF_QUERY, {"query": query})))
 

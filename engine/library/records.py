@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,7 @@ class LibraryInfo:
     updated_at: datetime
 
 
-@dataclass(frozen=True)
-class FileStamp:
+class FileStamp(NamedTuple):
     """What tells that a file has not changed: size in bytes and time of modification."""
 
     size: int
@@ -53,8 +53,7 @@ class Companion:
     stamp: FileStamp
 
 
-@dataclass(frozen=True)
-class Photo:
+class Photo(NamedTuple):  # which is made in a tenth of the time, for each hit
     """A photo in the library. Width and height are upright pixels; the rest is as in `Metadata`."""
 
     id: int

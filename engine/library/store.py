@@ -3,6 +3,7 @@
 The database is the truth. Everything else in the library folder can be made from it again.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -26,7 +27,7 @@ from engine.library.records import (
     Photo,
 )
 from engine.library.region_map import Grid, RegionMap, RegionMaps
-from engine.library.schema import companions, failures, keywords, photos, region_maps, roots
+from engine.library.schema import Moment, companions, failures, keywords, photos, region_maps, roots
 from engine.words.query import Filters
 
 CHUNK = 500  # ids in one SQL statement; SQLite takes 32,766 variables
@@ -61,11 +62,7 @@ class Store(Database):
 
     def photos(self, ids: Sequence[int]) -> dict[int, Photo]:
         """Photos by id; ids that are gone are left out."""
-        found: dict[int, Photo] = {}
-        with self.reading() as connection:
-            for chunk in _chunks(ids):
-                found.update((row[0], _photo(row)) for row in connection.execute(_BY_IDS, {"ids": chunk}))
-        return found
+        return {row[0]: _stored_photo(row) for row in self.rows(_BY_IDS, [_listed(ids)])}
 
     def page(
         self,
@@ -85,16 +82,11 @@ class Store(Database):
 
     def region_map(self, photo_id: int) -> RegionMap | None:
         """The region map of one photo, or None."""
-        with self.reading() as connection:
-            row = connection.execute(_MAPS, {"ids": [photo_id]}).first()
-        return None if row is None else RegionMap.from_bytes(Grid(row.rows, row.cols), row.codes)
+        return self.region_maps([photo_id]).single().get(photo_id)
 
     def region_maps(self, ids: Sequence[int]) -> RegionMaps:
         """Region maps of the photos, by ascending id; ids that are gone are left out."""
-        rows: list[Sequence[Any]] = []
-        with self.reading() as connection:
-            for chunk in _chunks(sorted({int(i) for i in ids})):
-                rows += connection.execute(_MAPS, {"ids": chunk})
+        rows = sorted(self.rows(_MAPS, [_listed(ids)]))
         return RegionMaps.from_bytes([(key, Grid(height, width), codes) for key, height, width, codes in rows])
 
     def dates(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -172,7 +164,7 @@ class Store(Database):
 
     def known_content(self, content_hash: bytes) -> NewPhoto | None:
         """A photo with this content as it was written, so that a copy of it need not be looked at again."""
-        if not self._knows(content_hash):
+        if not self.rows("SELECT 1 FROM photos WHERE content_hash = ?", [content_hash]):
             return None
         with self.reading() as connection:
             row = connection.execute(_BY_CONTENT, {"content_hash": content_hash}).first()
@@ -191,16 +183,6 @@ class Store(Database):
             np.frombuffer(row.class_scores, np.float16),
             row.warning,
         )
-
-    def _knows(self, content_hash: bytes) -> bool:
-        """Whether a photo has this content; asked for each photo that is indexed, so without SQLAlchemy's words."""
-        with self.guard():
-            connection = self._engine.raw_connection()
-            try:
-                query = "SELECT 1 FROM photos WHERE content_hash = ?"
-                return connection.cursor().execute(query, (content_hash,)).fetchone() is not None
-            finally:
-                connection.close()
 
     def keywords_of(self, ids: Sequence[int]) -> dict[int, list[str]]:
         """Keywords that people or other programs gave the photos, by photo id; photos without any are left out."""
@@ -309,13 +291,25 @@ def _photo(row: Sequence[Any]) -> Photo:
     return Photo(photo_id, path, width, height, kind, taken_at, camera, FileStamp(size, mtime_ns), *rest)
 
 
-# Asked so often that they are put together once.
-_BY_IDS = select(*_PHOTO).where(photos.c.id.in_(bindparam("ids", expanding=True)))
-_MAPS = (
-    select(region_maps.c.photo_id, region_maps.c.rows, region_maps.c.cols, region_maps.c.codes)
-    .where(region_maps.c.photo_id.in_(bindparam("ids", expanding=True)))
-    .order_by(region_maps.c.photo_id)
-)
+def _stored_photo(row: Sequence[Any]) -> Photo:
+    """Of a row as SQLite has it, in which paths are bytes and times are text."""
+    values = list(row)
+    for at in _MOMENTS:
+        if values[at] is not None:
+            values[at] = datetime.fromisoformat(values[at]).replace(tzinfo=UTC)
+    values[1] = os.fsdecode(values[1])
+    return _photo(values)
+
+
+def _listed(ids: Iterable[int]) -> str:
+    """Ids for a statement that takes a list of any length in one parameter."""
+    return f"[{','.join(str(int(i)) for i in ids)}]"
+
+
+_MOMENTS = tuple(at for at, column in enumerate(_PHOTO) if isinstance(column.type, Moment))
+_NAMES = ", ".join(column.name for column in _PHOTO)
+_BY_IDS = f"SELECT {_NAMES} FROM photos WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608  (names of our own)
+_MAPS = "SELECT photo_id, rows, cols, codes FROM region_maps WHERE photo_id IN (SELECT value FROM json_each(?))"
 _BY_CONTENT = (
     select(photos, region_maps)
     .join(region_maps, region_maps.c.photo_id == photos.c.id)

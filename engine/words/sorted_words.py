@@ -41,8 +41,7 @@ class SortedWords:
         return len(self.offsets) - 1
 
     def __getitem__(self, index: int) -> bytes:
-        word: bytes = self.text[self.offsets[index] : self.offsets[index + 1] - 1].tobytes()
-        return word
+        return bytes(self.text.data[self.offsets.item(index) : self.offsets.item(index + 1) - 1])
 
     def lower_bound(self, key: bytes) -> int:
         """The first word that is not before `key`."""

@@ -286,6 +286,27 @@ def test_a_file_that_is_no_database_is_refused_with_what_to_do(tmp_path):
             opening()
 
 
+@pytest.mark.parametrize(
+    "look_up",
+    [
+        lambda store: store.photos([1, 2, 3]),
+        lambda store: store.region_maps([1, 2, 3]),
+        lambda store: store.known_content(b"content"),
+        lambda store: store.generation(),
+    ],
+)
+def test_damage_is_told_by_whatever_looks_something_up(store, look_up):
+    store.apply(Batch(added=[photo("/a.jpg", 1), photo("/b.jpg", 2)]))
+    with sqlite3.connect(store.folder / "library.db") as raw:
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with Store.open(store.folder) as damaged:
+        path = store.folder / "library.db"
+        data = path.read_bytes()
+        path.write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
+        with pytest.raises(LibraryError, match=r"damaged.*Restore library\.db from a backup"):
+            look_up(damaged)
+
+
 def test_writing_to_a_library_that_may_only_be_read_is_refused(store):
     read_only = Store(store.folder, database_module._reading_engine(store.folder / "library.db"))
     with read_only, pytest.raises(LibraryReadOnly, match="cannot be written"):
