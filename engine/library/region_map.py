@@ -18,6 +18,10 @@ from engine.library.scan import exact_scores_of_codes
 Array = NDArray[np.float32]
 Codes = NDArray[np.int8]
 
+# By how much vectors of photos may exceed those that steps are fitted to. Photos like those a head has learned by heart
+# have vectors of twice the length, and where codes are clipped they score high for words they have nothing to do with.
+ROOM = 2.0
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -110,9 +114,11 @@ def quantise(vectors: Array, steps: Array) -> Codes:
     return codes
 
 
-def fit_steps(vectors: Array, percentile: float = 99.99) -> Array:
-    """One step (D,) a dimension, so that `percentile` % of `vectors` (N, D) lie within 127 steps."""
-    extent = np.percentile(np.abs(vectors), percentile, axis=0)
+def fit_steps(vectors: Array, percentile: float = 99.99, room: float = ROOM) -> Array:
+    """One step (D,) a dimension, so that `percentile` % of `vectors` (N, D) lie within 127 steps at `room` times their
+    size.
+    """
+    extent = room * np.percentile(np.abs(vectors), percentile, axis=0)
     steps: Array = (np.maximum(extent, 1e-8) / 127).astype(np.float32)
     return steps
 

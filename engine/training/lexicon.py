@@ -45,7 +45,7 @@ def build(words: WordVectors, names: Sequence[str]) -> LexiconTable:
     _, _, axes = np.linalg.svd(visible - mean, full_matrices=False)
     vectors = (encoded - mean) @ axes[:DIM].T
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    scale = fit_steps(vectors, percentile=100)
+    scale = fit_steps(vectors, percentile=100, room=1)
 
     glove = np.stack([words.word_vector(word) for word in common])
     target = vectors[[place[word] for word in common]]

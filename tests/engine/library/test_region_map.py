@@ -68,6 +68,13 @@ def test_quantising_is_off_by_at_most_half_a_step(vectors):
     assert (off <= steps * 0.501).all()
 
 
+@given(arrays(np.float32, (7, 3), elements=st.floats(-100, 100, width=16)))
+def test_vectors_of_twice_the_length_of_those_that_steps_were_fitted_to_are_not_clipped(vectors):
+    steps = fit_steps(vectors, percentile=100)
+    off = np.abs(quantise(2 * vectors, steps) * steps - 2 * vectors)
+    assert (off <= steps * 0.501).all()
+
+
 def test_what_lies_beyond_the_steps_is_clipped_and_not_wrapped_around():
     codes = quantise(np.array([[1000, -1000]], np.float32), np.ones(2, np.float32))
     np.testing.assert_array_equal(codes, [[127, -127]])

@@ -102,7 +102,7 @@ def test_a_folder_of_photos_is_what_scores_are_judged_against(place, state):
     bundle = Bundle(place / "bundle", place / "cache")
     assert len(bundle.background) == 3
     assert "3 photos" in bundle.spec.card["steps and background"]
-    assert (np.abs(bundle.background.codes).max(axis=0) == 127).any()  # the steps fit these photos
+    assert 60 < np.abs(bundle.background.codes).max() < 68  # the steps fit these photos, and leave room for others
 
 
 def test_an_imported_bundle_encodes_photos(place, state):
