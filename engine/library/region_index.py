@@ -17,7 +17,7 @@ from engine.library.segments import SUFFIX, Arrays, Ids, Segment, arrays_of
 from engine.library.store import Store
 
 INDEX = "index.json"
-FORMAT = 3
+FORMAT = 4
 BATCH = 256  # photos read from the database, or copied, at once: whole blocks; sketching takes 150 kB a photo
 SAMPLE = 256  # photos that a basis is fitted to
 HOLLOW = 0.25  # share of photos gone from which on a segment is written anew

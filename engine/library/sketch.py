@@ -3,15 +3,14 @@
 In the coordinates of `engine.library.basis` the first few numbers of a region tell most of what it scores. A sketch
 keeps the first ones in 4 bits, more of them in 2, and of the rest only what all regions of the photo have in common.
 Beside it stands how far its scores may be off at most, so it tells within which bounds a photo's score lies. A draft is
-coarser, of three by three regions at once and without bounds: it says which photos of a very large library are worth
-a look.
+coarser, of a dozen parts of the photo and without bounds: it says which photos of a very large library are worth a
+look.
 
 Blocks of sixteen photos lie side by side, so that one instruction does the same for each; `kernels/sketches.h` has the
 layout.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from math import isqrt
 
 import numpy as np
@@ -33,7 +32,8 @@ class Form:
 
     regions: int
     dims: int
-    side: int  # a cell is the mean of side × side regions
+    rows: int  # of cells, each of which is the mean of the regions in it
+    cols: int
     fours: int  # groups
     twos: int
     sizes: int  # numbers of regions for which there are bounds
@@ -42,24 +42,18 @@ class Form:
     def of_sketch(cls, regions: int, dims: int) -> "Form":
         """That of sketches."""
         groups = -(-dims // 4)
-        return cls(regions, dims, 1, min(3, groups), min(13, max(groups - 3, 0)), len(SIZES))
+        return cls(regions, dims, *_sides(regions), min(3, groups), min(13, max(groups - 3, 0)), len(SIZES))
 
     @classmethod
     def of_draft(cls, regions: int, dims: int) -> "Form":
-        """That of drafts."""
-        return cls(regions, dims, 3, 0, min(12, -(-dims // 4)), 0)
+        """That of drafts. Cells are kept by fours, so twelve take no more room than nine."""
+        rows, cols = _sides(regions)
+        return cls(regions, dims, min(4, rows), min(3, cols), 0, min(12, -(-dims // 4)), 0)
 
-    @cached_property
-    def sides(self) -> tuple[int, int]:
-        """Rows and columns of a region map, which is taken to be as square as its regions can be laid."""
-        rows = next(rows for rows in range(isqrt(self.regions), 0, -1) if self.regions % rows == 0)
-        return rows, self.regions // rows
-
-    @cached_property
+    @property
     def cells(self) -> int:
         """How many cells there are."""
-        rows, cols = self.sides
-        return -(-rows // self.side) * -(-cols // self.side)
+        return self.rows * self.cols
 
     @property
     def padded(self) -> int:
@@ -87,14 +81,20 @@ class Form:
 
     def averaged(self, maps: Array) -> Array:
         """Cells (N, cells, D) of region maps (N, R, D)."""
-        if self.side == 1:
+        if self.cells == self.regions:
             return maps
-        rows, cols = self.sides
-        starts = [range(0, length, self.side) for length in (rows, cols)]
-        sums = np.add.reduceat(maps.reshape(-1, rows, cols, maps.shape[2]), starts[0], axis=1)
+        sides, counts = _sides(self.regions), (self.rows, self.cols)
+        starts = [[i * side // count for i in range(count)] for side, count in zip(sides, counts, strict=True)]
+        sums = np.add.reduceat(maps.reshape(-1, *sides, maps.shape[2]), starts[0], axis=1)
         sums = np.add.reduceat(sums, starts[1], axis=2)
-        sizes = np.outer(*(np.diff([*start, length]) for start, length in zip(starts, (rows, cols), strict=True)))
+        sizes = np.outer(*(np.diff([*start, side]) for start, side in zip(starts, sides, strict=True)))
         return np.asarray(sums / sizes[:, :, None], np.float32).reshape(len(maps), self.cells, -1)
+
+
+def _sides(regions: int) -> tuple[int, int]:
+    """Rows and columns of a region map, which is taken to be as square as its regions can be laid."""
+    rows = next(rows for rows in range(isqrt(regions), 0, -1) if regions % rows == 0)
+    return rows, regions // rows
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from engine.search.scoring import CLOSE, ScoredQuery
 
 COUNTED = 20_000  # photos, up to which those at or above the cut-off are counted exactly without being asked to
 LARGE = 250_000  # photos, beyond which drafts propose which are scored unless a proof is asked for
-PROPOSED = 12  # times the root of the number of photos are proposed; 99 % of the best 20 are among 4.3 times it
+PROPOSED = 8  # times the root of the number of photos are proposed; 99 % of the best 20 are among 2.9 times it
 PER_HIT = 20  # photos proposed for each hit wanted, at least
 SAMPLE = 500  # photos that tell how much higher scores are than those of drafts
 SPARE = 100  # photos scored exactly at first, beside those wanted

@@ -129,11 +129,15 @@ def test_a_draft_is_made_of_the_means_of_neighbours(data, drawn):
     rows = max(rows for rows in range(1, regions + 1) if regions % rows == 0 and rows * rows <= regions)
     basis = data.draw(bases(codes, queries))
     drafts = sketches_of(codes, basis, Form.of_draft)
-    maps = basis.coordinates(codes).reshape(count, rows, regions // rows, dims)
+    cols = regions // rows
+    maps = basis.coordinates(codes).reshape(count, rows, cols, dims)
+    across, down = min(cols, 3), min(rows, 4)
     means = [
-        maps[:, i : i + 3, j : j + 3].reshape(count, -1, dims).mean(axis=1)
-        for i in range(0, rows, 3)
-        for j in range(0, regions // rows, 3)
+        maps[:, i * rows // down : (i + 1) * rows // down, j * cols // across : (j + 1) * cols // across]
+        .reshape(count, -1, dims)
+        .mean(axis=1)
+        for i in range(down)
+        for j in range(across)
     ]
     found, bounds = drafts.vectors(slice(0, count))
     assert found.shape == (count, len(means), dims)
