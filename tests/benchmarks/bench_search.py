@@ -1,7 +1,8 @@
 """Searching synthetic libraries: latency of 100 different words, beside brute force, bars, peers and ceilings.
 
 UNSEEN_BENCH_SIZES names the numbers of photos (10000,100000; a million takes 22 GB and half an hour), and
-UNSEEN_BENCH_FOLDER a folder that keeps the libraries for the next time. Files are in the system's cache. LanceDB is a peer where it is installed.
+UNSEEN_BENCH_FOLDER a folder that keeps the libraries for the next time. Files are in the system's cache when a search
+is measured. LanceDB is a peer where it is installed.
 """
 
 import json
