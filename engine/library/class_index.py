@@ -56,7 +56,7 @@ def shown(scores: NDArray[np.floating]) -> NDArray[np.float32]:
 def load(folder: Path) -> ClassIndex | None:
     """The index on disk, or None where there is nothing of it that can be read."""
     names = sorted(_names(folder))
-    loaded = [found for found in (FaissIndex.load(folder, name) for name in names) if found is not None]
+    loaded = [found for found in (FaissIndex.load(folder, name, mapped=True) for name in names) if found is not None]
     if not loaded:
         return None
     generation = min(generation for _, generation in loaded)
@@ -97,7 +97,7 @@ def _refresh_part(store: Store, name: str, present: Ids, generation: int, *, reb
     if loaded is not None and loaded[0].dim == scores.shape[1]:
         index, changed = loaded[0], store.changed_since(loaded[1])
     else:
-        index, changed = FaissIndex(scores.shape[1], "float16"), present
+        index, changed = FaissIndex(scores.shape[1]), present
     held = index.keys()
     gone = held[np.isin(held, present, invert=True) | np.isin(held, changed)]
     index.remove(gone)

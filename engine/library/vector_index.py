@@ -19,18 +19,12 @@ Ids = NDArray[np.int64]
 
 
 class FaissIndex:
-    """A flat FAISS index: exact over what it stores.
+    """A flat FAISS index: exact over what it stores, which is vectors in half precision."""
 
-    `kind` says how numbers are stored: "int8" takes codes from -128 to 127 as they are, "float16" rounds.
-    """
-
-    KINDS = ("int8", "float16")
-
-    def __init__(self, dim: int, kind: str) -> None:
+    def __init__(self, dim: int) -> None:
         import faiss
 
-        quantiser = {"int8": faiss.ScalarQuantizer.QT_8bit_direct_signed, "float16": faiss.ScalarQuantizer.QT_fp16}
-        flat = faiss.IndexScalarQuantizer(dim, quantiser[kind], faiss.METRIC_INNER_PRODUCT)
+        flat = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
         self._index: Any = faiss.IndexIDMap(flat)
 
     def __len__(self) -> int:
@@ -89,13 +83,17 @@ class FaissIndex:
         return sorted((int(match[1]) for match in found if match), reverse=True)
 
     @classmethod
-    def load(cls, folder: Path, name: str) -> "tuple[FaissIndex, int] | None":
-        """The newest index file called `name` that can be read, and its generation; None if there is none."""
+    def load(cls, folder: Path, name: str, *, mapped: bool = False) -> "tuple[FaissIndex, int] | None":
+        """The newest index file called `name` that can be read, and its generation; None if there is none.
+
+        One that is `mapped` stays in its file, which processes share; it must not be changed.
+        """
         import faiss
 
+        flags = getattr(faiss, "IO_FLAG_MMAP_IFC", 0) if mapped else 0  # FAISS before 1.11 reads it all
         for generation in cls.generations(folder, name):
             try:
-                index = faiss.read_index(str(_path(folder, name, generation)))
+                index = faiss.read_index(str(_path(folder, name, generation)), flags)
             except RuntimeError:  # damaged, or replaced a moment ago
                 continue
             if not isinstance(index, faiss.IndexIDMap):

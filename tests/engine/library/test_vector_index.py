@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ queries = arrays(np.float32, (2, DIM), elements=st.floats(-4, 4, width=16))
 
 @given(codes, queries, st.integers(1, 50))
 def test_the_index_of_codes_finds_what_scoring_every_vector_finds(vectors, wanted, count):
-    index = FaissIndex(DIM, "int8")
+    index = FaissIndex(DIM)
     index.add(np.arange(len(vectors)) * 3, vectors)
     scores, keys = index.search(wanted, count)
     everything = wanted @ vectors.astype(np.float32).T
@@ -26,7 +28,7 @@ def test_the_index_of_codes_finds_what_scoring_every_vector_finds(vectors, wante
 def test_removed_vectors_are_gone_and_the_others_are_as_they_were(vectors, data):
     keys = np.arange(len(vectors)) + 10
     removed = np.array(data.draw(st.lists(st.sampled_from([*keys.tolist(), 7]))), np.int64)
-    index = FaissIndex(DIM, "int8")
+    index = FaissIndex(DIM)
     index.add(keys, vectors)
     index.remove(removed)
     kept = np.setdiff1d(keys, removed)
@@ -36,7 +38,7 @@ def test_removed_vectors_are_gone_and_the_others_are_as_they_were(vectors, data)
 
 
 def test_vectors_of_keys_that_are_not_there_are_refused():
-    index = FaissIndex(DIM, "int8")
+    index = FaissIndex(DIM)
     with pytest.raises(KeyError):
         index.vectors(np.array([1]))
     index.add(np.array([1, 3]), np.ones((2, DIM)))
@@ -46,12 +48,12 @@ def test_vectors_of_keys_that_are_not_there_are_refused():
 
 
 def test_an_empty_index_finds_nothing():
-    scores, keys = FaissIndex(DIM, "int8").search(np.ones((2, DIM), np.float32), 5)
+    scores, keys = FaissIndex(DIM).search(np.ones((2, DIM), np.float32), 5)
     assert scores.shape == keys.shape == (2, 0)
 
 
 def test_a_saved_index_comes_back_with_its_generation_and_replaces_older_ones(tmp_path):
-    index = FaissIndex(DIM, "float16")
+    index = FaissIndex(DIM)
     index.add(np.array([5]), np.ones((1, DIM)))
     index.save(tmp_path, "classes", 1)
     index.save(tmp_path, "classes", 7)
@@ -61,11 +63,43 @@ def test_a_saved_index_comes_back_with_its_generation_and_replaces_older_ones(tm
 
 
 def test_a_damaged_file_is_passed_over_for_an_older_one_that_can_be_read(tmp_path):
-    FaissIndex(DIM, "int8").save(tmp_path, "regions", 1)
+    FaissIndex(DIM).save(tmp_path, "regions", 1)
     (tmp_path / "regions-000000000002.faiss").write_bytes(b"IxMp and then nothing")
     assert FaissIndex.load(tmp_path, "regions")[1] == 1
     (tmp_path / "regions-000000000001.faiss").unlink()
     assert FaissIndex.load(tmp_path, "regions") is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for a process's own memory")
+def test_a_mapped_index_is_searched_in_its_file_and_not_in_memory_of_its_own(tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(4000, 1024)).astype(np.float32)
+    index = FaissIndex(vectors.shape[1])
+    index.add(np.arange(len(vectors)), vectors)
+    index.save(tmp_path, "classes", 1)
+
+    def own_memory():
+        (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
+        return 1024 * int(line.split()[1])
+
+    before = own_memory()
+    mapped, _ = FaissIndex.load(tmp_path, "classes", mapped=True)
+    FaissIndex.discard(tmp_path, "classes")  # by a writer that has made a newer one
+    expected, found = index.search(vectors[:3], 10), mapped.search(vectors[:3], 10)
+    assert own_memory() - before < vectors.nbytes / 8  # the file has half of these
+    np.testing.assert_array_equal(found[1], expected[1])
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(mapped.vectors(np.array([7, 9])), index.vectors(np.array([7, 9])))
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_file_that_was_cut_off_is_not_read(tmp_path, share, mapped):
+    index = FaissIndex(64)
+    index.add(np.arange(2000), np.ones((2000, 64)))
+    index.save(tmp_path, "classes", 1)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    assert FaissIndex.load(tmp_path, "classes", mapped=mapped) is None
 
 
 def test_an_index_in_a_folder_that_is_not_there_is_none(tmp_path):
@@ -74,6 +108,6 @@ def test_an_index_in_a_folder_that_is_not_there_is_none(tmp_path):
 
 def test_a_discarded_index_leaves_the_others(tmp_path):
     for name in ("regions", "classes"):
-        FaissIndex(DIM, "int8").save(tmp_path, name, 1)
+        FaissIndex(DIM).save(tmp_path, name, 1)
     FaissIndex.discard(tmp_path, "regions")
     assert [path.name for path in tmp_path.iterdir()] == ["classes-000000000001.faiss"]
