@@ -5,16 +5,19 @@ part is stamped with the generation that it covers, as `engine.library.vector_in
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.library.scan import cores
 from engine.library.store import Store
 from engine.library.vector_index import Array, FaissIndex, Ids
 
 PART = 1 << 12  # ids whose photos share a part: 14 MB for `lite`
+WIDTH = 16  # of which the length of a vector is a multiple: FAISS takes six times as long for any other
 BATCH = 2000  # photos added at once
 
 
@@ -31,32 +34,37 @@ class ClassIndex:
         return np.concatenate([part.keys() for part in self.parts])
 
     def vectors(self, ids: Ids) -> Array:
-        """The vectors (N, tags) of photos, by ascending id; raises KeyError for one that is not there."""
+        """The vectors (N, W) of photos, by ascending id; raises KeyError for one that is not there."""
         held = [part.vectors(ids[np.isin(ids, part.keys())]) for part in self.parts if np.isin(ids, part.keys()).any()]
         if sum(map(len, held)) != len(ids):
             raise KeyError("photos that are not in the index")
         return np.concatenate(held)
 
     def cosines(self, vector: Array) -> tuple[Ids, Array]:
-        """The ids of all photos, and their cosines with a unit vector (tags,)."""
-        found = [part.search(vector[None], len(part)) for part in self.parts]
+        """The ids of all photos, and their cosines with a unit vector (W,)."""
+        with ThreadPoolExecutor(cores()) as threads:
+            found = list(threads.map(lambda part: part.search(vector[None], len(part)), self.parts))
         return np.concatenate([keys[0] for _, keys in found]), np.concatenate([cosines[0] for cosines, _ in found])
 
 
 def shown(scores: NDArray[np.floating]) -> NDArray[np.float32]:
-    """What photos show, as rows (N, tags) of length 1, from their class scores in deviations above the background.
+    """What photos show, as vectors (N, W) of length 1, from their class scores (N, tags) in deviations above the
+    background. W is the number of tags, rounded up to a multiple of WIDTH.
 
     Two photos are alike by what both show, not by what neither does, and by what stands out most: so scores below the
     background count nothing, and others by their squares.
     """
-    rows = np.square(np.maximum(scores.astype(np.float32), 0))
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)  # type: ignore[no-any-return]
+    rows = np.zeros((len(scores), -(-scores.shape[1] // WIDTH) * WIDTH), np.float32)
+    rows[:, : scores.shape[1]] = np.square(np.maximum(scores.astype(np.float32), 0))
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return rows
 
 
 def load(folder: Path) -> ClassIndex | None:
     """The index on disk, or None where there is nothing of it that can be read."""
     names = sorted(_names(folder))
-    loaded = [found for found in (FaissIndex.load(folder, name, mapped=True) for name in names) if found is not None]
+    opened = (FaissIndex.load(folder, name, mapped=True) for name in names)
+    loaded = [found for found in opened if found is not None and found[0].dim % WIDTH == 0]  # not an earlier version's
     if not loaded:
         return None
     generation = min(generation for _, generation in loaded)
@@ -90,24 +98,25 @@ def discard(folder: Path) -> None:
 
 
 def _refresh_part(store: Store, name: str, present: Ids, generation: int, *, rebuild: bool) -> None:
-    loaded = None if rebuild else FaissIndex.load(store.folder, name)
-    if loaded is not None and loaded[1] == generation:
-        return
     _, scores = store.class_scores([int(present[0])])
-    if loaded is not None and loaded[0].dim == scores.shape[1]:
-        index, changed = loaded[0], store.changed_since(loaded[1])
-    else:
-        index, changed = FaissIndex(scores.shape[1]), present
-    held = index.keys()
-    gone = held[np.isin(held, present, invert=True) | np.isin(held, changed)]
-    index.remove(gone)
+    index = FaissIndex(shown(scores).shape[1])
+    found = None if rebuild else FaissIndex.load(store.folder, name, mapped=True)
+    if found is not None and found[0].dim == index.dim:
+        if found[1] == generation:
+            return
+        held, changed = found[0].keys(), store.changed_since(found[1])
+        gone = held[np.isin(held, present, invert=True) | np.isin(held, changed)]
+        if not len(gone) and np.isin(present, held).all():
+            FaissIndex.advance(store.folder, name, generation)
+            return
+        found = FaissIndex.load(store.folder, name)  # into memory, where it can be changed
+        if found is not None:
+            index = found[0]
+            index.remove(gone)
     missing = np.setdiff1d(present, index.keys())
-    if loaded is not None and not len(gone) and not len(missing):
-        FaissIndex.advance(store.folder, name, generation)
-        return
     for start in range(0, len(missing), BATCH):
-        found, scores = store.class_scores(missing[start : start + BATCH].tolist())
-        index.add(found, shown(scores))
+        ids, scores = store.class_scores(missing[start : start + BATCH].tolist())
+        index.add(ids, shown(scores))
     index.save(store.folder, name, generation)
 
 

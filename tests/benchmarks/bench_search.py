@@ -27,6 +27,7 @@ from engine.model.bundle import Bundle, open_bundle
 from engine.search.results import Results
 from engine.search.searcher import GUESS, Searcher
 from engine.search.serialise import results_to_json
+from engine.search.similar import similar_photos
 from engine.settings import load_settings
 from tests.benchmarks.synthetic import make
 
@@ -84,6 +85,11 @@ def measure(folder: Path, bundle: Bundle, size: int) -> float:
             "with an exact total": lambda i: searcher.search(words[i], exact=True),
         }.items():
             row(f"{name}, p50", median(work, 20, lambda: forget(searcher)), "ms")
+        row(
+            "photos like another one, p50",
+            median(lambda i: similar_photos(searcher, found[i].hits[0].photo.id), 10),
+            "ms",
+        )
         row("proven (exact)", sum(results.exact for results in found), f"of {len(words)}")
         if all(results.exact for results in found):
             truth = brute_force(searcher, words)

@@ -26,7 +26,7 @@ def agrees(store):
 
 
 def _unit(scores):
-    shown = np.maximum(scores.astype(float), 0) ** 2
+    shown = np.pad(np.maximum(scores.astype(float), 0) ** 2, ((0, 0), (0, -scores.shape[1] % 16)))
     return shown / np.maximum(np.linalg.norm(shown, axis=1, keepdims=True), 1e-12)
 
 

@@ -200,8 +200,8 @@ def test_checking_finds_photos_and_codes_that_are_not_the_database_s(store, tmp_
 def test_checking_finds_class_scores_that_disagree(store):
     add(store, 1)
     indexes.refresh(store)
-    wrong = FaissIndex(3)
-    wrong.add(store.photo_ids(), np.ones((1, 3)))
+    wrong = FaissIndex(16)
+    wrong.add(store.photo_ids(), np.ones((1, 16)))
     wrong.save(store.folder, "classes-000000", store.generation())
     assert indexes.check(store) == ["The index of class scores holds other scores than the database."]
 
