@@ -109,9 +109,9 @@ def _refresh_part(store: Store, name: str, present: Ids, generation: int, *, reb
         if not len(gone) and np.isin(present, held).all():
             FaissIndex.advance(store.folder, name, generation)
             return
-        found = FaissIndex.load(store.folder, name)  # into memory, where it can be changed
-        if found is not None:
-            index = found[0]
+        in_memory = FaissIndex.load(store.folder, name)  # where it can be changed
+        if in_memory is not None and in_memory[1] == found[1]:
+            index = in_memory[0]
             index.remove(gone)
     missing = np.setdiff1d(present, index.keys())
     for start in range(0, len(missing), BATCH):
