@@ -22,7 +22,7 @@ from engine.settings import Settings, load_settings
 from indexer.background import step_back
 from indexer.events import Events
 from indexer.options import exclude_option, jobs_option
-from indexer.pipeline import Plan, check_bundle, plan_for
+from indexer.pipeline import Plan, plan_for
 from indexer.progress import Both, progress_for_stderr
 from indexer.samples import sample_photos
 from indexer.scan import Scan, scan
@@ -242,7 +242,7 @@ def _plan_without_writing(settings: Settings, found: Scan, retry_failed: bool, p
         return Plan(len(found), 0, 0, 0, 0, found.unreadable, [])
     bundle, _ = bundle_for(settings)
     with Store.open(settings.library) as store:
-        check_bundle(store, bundle)
+        bundle.check(store.info(), store.folder)
         return plan_for(store, found, retry_failed=retry_failed, prune_missing_roots=prune)
 
 

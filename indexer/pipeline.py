@@ -16,11 +16,9 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from engine.errors import WrongBundle
 from engine.library import indexes, thumbnails
 from engine.library.records import Batch, Failure, KnownFile, NewPhoto
 from engine.library.store import Store
-from engine.model.bundle import Bundle
 from engine.photo import UnreadablePhoto, UnreadFile
 from indexer.ledger import UNREAD
 from indexer.look import Copy, Encoder, Looker, ToRead, at
@@ -135,7 +133,7 @@ def bring_up_to_date(
     LibraryError, or OSError where thumbnails or indexes cannot be written.
     """
     started = time.perf_counter()
-    check_bundle(store, encoder.bundle)
+    encoder.bundle.check(store.info(), store.folder)
     thumbnails.clear_partial(store.folder)
     plan = plan_for(store, found, retry_failed=retry_failed, prune_missing_roots=prune_missing_roots)
     looker = Looker(store, encoder)
@@ -157,17 +155,6 @@ def bring_up_to_date(
     report.seconds = round(time.perf_counter() - started, 3)
     report.images_per_second = round((report.added + report.updated) / max(report.seconds, 1e-3), 2)
     return report
-
-
-def check_bundle(store: Store, bundle: Bundle) -> None:
-    """Raise WrongBundle unless the library was made with this bundle."""
-    info = store.info()
-    if info.fingerprint != bundle.fingerprint:
-        raise WrongBundle(
-            f"The library in {store.folder} was made with another model ({info.bundle}), not with this {bundle.name}",
-            "Leave out --model to go on with that one, or index again with this one into another folder: "
-            "unseen index FOLDER --library NEW --model NAME",
-        )
 
 
 class _Run:

@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from engine.errors import BundleError, UnknownWord
+from engine.errors import BundleError, UnknownWord, WrongBundle
 from engine.library.basis import Basis
+from engine.library.records import LibraryInfo
 from engine.library.region_map import Array, Grid, RegionMaps
 from engine.library.scan import exact_scores
 from engine.words.colours import Coloured
@@ -148,6 +149,22 @@ class Bundle:
         except OSError as error:
             raise BundleError(f"Cannot read the bundle {self.folder}: {error.strerror}") from None
         return digest.hexdigest()[:32]
+
+    def check(self, library: LibraryInfo, folder: Path) -> None:
+        """Raise WrongBundle unless the library in `folder` was made with this bundle."""
+        if library.fingerprint == self.fingerprint:
+            return
+        made, mine = f"{library.bundle} {library.fingerprint[:8]}", f"{self.name} {self.fingerprint[:8]}"
+        again = "index its photos again, into a new library: unseen index FOLDER --library NEW"
+        if library.bundle == self.name:
+            raise WrongBundle(
+                f"The library in {folder} was made with another version of this model ({made}, now {mine})",
+                f"Where that version is gone, {again}",
+            )
+        raise WrongBundle(
+            f"The library in {folder} was made with another model ({made}), not with this one ({mine})",
+            f"Choose that one with --model or UNSEEN_MODEL, or {again} --model {self.name}",
+        )
 
     @cached_property
     def words(self) -> WordVectors:

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import WrongBundle
 from engine.library import class_index
 from engine.library.class_index import ClassIndex
 from engine.library.corpus import Corpus, corpus_of
@@ -67,14 +66,7 @@ class Searcher:
     _classes: tuple[tuple[str, ...], ClassIndex | None] = field(default=((), None), init=False)
 
     def __post_init__(self) -> None:
-        info = self.store.info()
-        if info.fingerprint != self.bundle.fingerprint:
-            raise WrongBundle(
-                f"The library in {self.store.folder} was made with another model ({info.bundle} "
-                f"{info.fingerprint[:8]}), not with this one ({self.bundle.name} {self.bundle.fingerprint[:8]})",
-                f"Choose that one with --model or UNSEEN_MODEL, or re-index: unseen index FOLDER --library NEW --model "
-                f"{self.bundle.name}",
-            )
+        self.bundle.check(self.store.info(), self.store.folder)
 
     @cached_property
     def _vector(self) -> Callable[[str], Array]:
