@@ -53,7 +53,7 @@ class Companion:
     stamp: FileStamp
 
 
-class Photo(NamedTuple):  # which is made in a tenth of the time, for each hit
+class Photo(NamedTuple):  # made for each hit, which a frozen dataclass takes longer for than SQLite does to find it
     """A photo in the library. Width and height are upright pixels; the rest is as in `Metadata`."""
 
     id: int

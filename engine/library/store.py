@@ -307,8 +307,7 @@ def _listed(ids: Iterable[int]) -> str:
 
 
 _MOMENTS = tuple(at for at, column in enumerate(_PHOTO) if isinstance(column.type, Moment))
-_NAMES = ", ".join(column.name for column in _PHOTO)
-_BY_IDS = f"SELECT {_NAMES} FROM photos WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608  (names of our own)
+_BY_IDS = str(select(*_PHOTO).where(text("photos.id IN (SELECT value FROM json_each(?))")))
 _MAPS = "SELECT photo_id, rows, cols, codes FROM region_maps WHERE photo_id IN (SELECT value FROM json_each(?))"
 _BY_CONTENT = (
     select(photos, region_maps)

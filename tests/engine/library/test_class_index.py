@@ -3,6 +3,7 @@ import pytest
 
 from engine.library import class_index
 from engine.library.records import Batch
+from engine.library.vector_index import FaissIndex
 from tests.engine.library.conftest import photo
 
 PART = 4
@@ -86,6 +87,18 @@ def test_a_part_that_is_missing_or_damaged_is_said_and_made_again(store):
     assert not class_index.load(store.folder).whole
     path.unlink()
     assert class_index.generation_on_disk(store.folder, store.photo_ids()) == 0
+    class_index.refresh(store)
+    assert agrees(store)
+
+
+def test_vectors_of_a_length_that_an_earlier_version_had_are_not_used_and_made_anew(store):
+    add(store, 1)
+    class_index.refresh(store)
+    assert agrees(store)
+    earlier = FaissIndex(3)
+    earlier.add(store.photo_ids(), np.ones((1, 3)))
+    earlier.save(store.folder, "classes-000000", store.generation())
+    assert class_index.load(store.folder) is None
     class_index.refresh(store)
     assert agrees(store)
 
