@@ -19,11 +19,13 @@ from engine.library.region_map import RegionMap, RegionMaps, pooled_scores
 from engine.library.segments import Ids, Segment
 from engine.library.stacks import Stacks
 from engine.library.store import Store
+from engine.words.query import Filters
 
 Rows = NDArray[np.int64]
 
 LOOSE_KEPT = 20_000  # loose maps that are kept in memory; more are read each time
 LOOSE_AT_ONCE = 2000
+FILTERS_KEPT = 4  # the last ones, whose rows are remembered
 MOST_OF_ALL = 0.5  # share of a segment's photos from which on all of them are scanned, which others may share
 REGIONS_AT_ONCE = 25_000  # loose ones, that are compared with one at once
 FRUGAL_AT_ONCE = 256  # photos whose maps are mapped at once, in whole blocks, if memory counts more than time
@@ -61,6 +63,28 @@ class Corpus:
         order, held = self._by_id
         places = np.minimum(np.searchsorted(held, ids), max(len(held) - 1, 0))
         return np.sort(order[places[held[places] == ids]]) if len(held) else order
+
+    def rows_passing(self, filters: Filters) -> Rows:
+        """The rows that count and pass the filters, ascending. The next page and often the next query have the same."""
+        if not filters:
+            return self.rows
+        rows = self._passing.get(filters)
+        if rows is None:
+            rows = self.rows_of(self.store.photo_ids(filters))
+            for oldest in list(self._passing)[: 1 - FILTERS_KEPT]:
+                self._passing.pop(oldest, None)
+            self._passing[filters] = rows
+        return rows
+
+    def forget(self) -> None:
+        """Let the next search read the index and the database, not what is remembered of the last ones."""
+        self._passing.clear()
+        for segment in self.index.segments if self.index else ():
+            segment.scans.forget()
+
+    @cached_property
+    def _passing(self) -> dict[Filters, Rows]:
+        return {}
 
     @cached_property
     def _by_id(self) -> tuple[Rows, Ids]:

@@ -134,7 +134,7 @@ class Searcher:
         after = Cursor.decode(cursor, sort) if cursor else None
         for attempt in range(TRIES):
             corpus = self.corpus()
-            rows = corpus.rows_of(self.store.photo_ids(filters)) if filters else corpus.rows
+            rows = corpus.rows_passing(filters)
             stacks = corpus.stacks_among(rows, prepared.marks.by_photo) if top and fold else Stacks.none()
             for cut in cuts:
                 scored_at = prepared.scored.score_at(cut)

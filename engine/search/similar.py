@@ -70,7 +70,7 @@ def search_like(
     after = Cursor.decode(cursor, sort) if cursor else None
     filters = both(prepared.query.filters, filters)
     corpus = searcher.corpus()
-    rows = corpus.rows_of(searcher.store.photo_ids(filters)) if filters else corpus.rows
+    rows = corpus.rows_passing(filters)
     stacks = corpus.stacks_among(rows, prepared.marks.by_photo) if top and fold else Stacks.none()
     likeness = Likeness.of(searcher, class_scores, corpus.ids[rows])
     words = None

@@ -61,7 +61,7 @@ def measure(folder: Path, bundle: Bundle, size: int) -> float:
         searcher = Searcher(store, bundle)
         words = list(different_words(bundle))
         searcher.search(words[0], top=TOP)
-        forget(searcher)
+        searcher.corpus().forget()
         into_cache(folder)
         times, found = [], []
         for word in words:
@@ -84,7 +84,7 @@ def measure(folder: Path, bundle: Bundle, size: int) -> float:
             "newest first": lambda i: searcher.search(words[i], sort="date"),
             "with an exact total": lambda i: searcher.search(words[i], exact=True),
         }.items():
-            row(f"{name}, p50", median(work, 20, lambda: forget(searcher)), "ms")
+            row(f"{name}, p50", median(work, 20, searcher.corpus().forget), "ms")
         row(
             "photos like another one, p50",
             median(lambda i: similar_photos(searcher, found[i].hits[0].photo.id), 10),
@@ -112,12 +112,6 @@ def into_cache(folder: Path) -> None:
         with path.open("rb") as file:
             while file.read(1 << 24):
                 pass
-
-
-def forget(searcher: Searcher) -> None:
-    """Let the next search read the index, and not only what is remembered of the last ones."""
-    for segment in searcher.corpus().index.segments:
-        segment.scans.forget()
 
 
 FILTER = "camera:canon after:2004 before:2005"

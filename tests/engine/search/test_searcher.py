@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.errors import EmptyQuery, QueryError, UnknownWord, WrongBundle
-from engine.library import indexes, scan
+from engine.library import corpus, indexes, scan
 from engine.library.feedback import Feedback
 from engine.library.records import Batch
 from engine.library.store import Store
@@ -206,6 +206,29 @@ def test_filters_leave_only_photos_that_pass_and_stay_exact(searcher):
     assert [h.photo.id for h in searcher.search("red after:2021 before:2021-07", top=5, min_confidence=0).hits] == [
         h.photo.id for h in results.hits
     ]
+
+
+def test_a_filter_is_not_asked_of_the_database_twice_but_sees_what_is_new(searcher, colour_encoder, monkeypatch):
+    asked, photo_ids = [], searcher.store.photo_ids
+    monkeypatch.setattr(searcher.store, "photo_ids", lambda filters=None: asked.append(filters) or photo_ids(filters))
+    for _ in range(3):
+        before = searcher.search("red type:jpeg folder:/photos", min_confidence=0, exact=True).total
+    assert len(asked) == 1
+    red = np.zeros((4, 4, 3), np.uint8) + np.array([255, 0, 0], np.uint8)
+    searcher.store.apply(Batch(added=[new_photo(colour_encoder, "/photos/red.jpg", red)]))
+    results = searcher.search("red type:jpeg folder:/photos", min_confidence=0, exact=True)
+    assert (results.total, results.hits[0].photo.path) == (before + 1, "/photos/red.jpg")
+
+
+def test_few_filters_are_remembered_and_each_still_has_its_own_photos(searcher):
+    def years():
+        return [
+            searcher.search(f"red after:{year} before:{year + 1}", min_confidence=0).total for year in range(2000, 2024)
+        ]
+
+    assert years() == years()
+    assert sum(years()) == searcher.search("red after:2000", min_confidence=0).total > 100
+    assert len(vars(searcher.corpus())["_passing"]) == corpus.FILTERS_KEPT
 
 
 def cut_off(file):
