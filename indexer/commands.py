@@ -48,6 +48,11 @@ if TYPE_CHECKING:
     help="Remove the photos of a FOLDER that is gone or empty, and of an empty folder in it that held more than 20; "
     "they stay otherwise, in case their disk is not connected.",
 )
+@click.option(
+    "--new-model",
+    is_flag=True,
+    help="If the library was made with another model or version of it, look at all photos again with this one.",
+)
 @click.option("--background", is_flag=True, help="Leave the machine to others as long as they need it.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--retry-failed", is_flag=True, help="Try files again that could not be read before.")
@@ -60,6 +65,7 @@ def index(
     exclude: tuple[str, ...],
     keep_missing: bool,
     prune_missing_roots: bool,
+    new_model: bool,
     background: bool,
     dry_run: bool,
     retry_failed: bool,
@@ -80,7 +86,7 @@ def index(
     progress = Both(progress_for_stderr(), Events()) if as_json and not dry_run else progress_for_stderr()
     found = scan(folders, exclude, missing_is_empty=prune_missing_roots, heard=progress.scanning)
     if dry_run:
-        plan = _plan_without_writing(settings, found, retry_failed, prune_missing_roots)
+        plan = _plan_without_writing(settings, found, retry_failed, prune_missing_roots, new_model)
         _print_plan(found, plan, as_json)
         return
     report = index_folders(
@@ -89,6 +95,7 @@ def index(
         retry_failed=retry_failed,
         keep_missing=keep_missing,
         prune_missing_roots=prune_missing_roots,
+        new_model=new_model,
         progress=progress,
     )
     if as_json:
@@ -151,11 +158,11 @@ def db_check(library: Path | None, as_json: bool) -> None:
     folder = _existing(library)
     with Store.open(folder) as store:
         damage, disagreement = store.problems(), indexes.check(store)
-        behind = indexes.behind(store)
+        behind, waiting = indexes.behind(store), len(store.waiting_ids())
         counts = f"{store.count():,} photos, generation {store.generation()}"
     if as_json:
         problems = damage + disagreement
-        click.echo(json.dumps({"ok": not problems, "problems": problems, "not_in_index": behind}))
+        click.echo(json.dumps({"ok": not problems, "problems": problems, "not_in_index": behind, "waiting": waiting}))
     if damage:
         raise LibraryError(
             f"The library in {folder}: {' '.join(damage).rstrip('.')}",
@@ -167,6 +174,8 @@ def db_check(library: Path | None, as_json: bool) -> None:
         click.echo(f"The database is sound and the index agrees with it: {counts}.")
         if behind:
             click.echo(f"The index lacks {behind:,} of them, which are searched all the same; unseen index adds them.")
+        if waiting:
+            click.echo(f"The model has not looked at {waiting:,} of them, which are not found; unseen index does.")
 
 
 @db.command("rebuild")
@@ -237,13 +246,16 @@ def _samples() -> Scan:
     return samples
 
 
-def _plan_without_writing(settings: Settings, found: Scan, retry_failed: bool, prune: bool) -> Plan:
+def _plan_without_writing(settings: Settings, found: Scan, retry_failed: bool, prune: bool, new_model: bool) -> Plan:
     if not (settings.library / DATABASE).is_file():
         return Plan(len(found), 0, 0, 0, 0, found.unreadable, [])
     bundle, _ = bundle_for(settings)
     with Store.open(settings.library) as store:
-        bundle.check(store.info(), store.folder)
-        return plan_for(store, found, retry_failed=retry_failed, prune_missing_roots=prune)
+        info = store.info()
+        if not new_model:
+            bundle.check(info, store.folder)
+        changes = info.fingerprint != bundle.fingerprint
+        return plan_for(store, found, retry_failed=retry_failed, prune_missing_roots=prune, new_model=changes)
 
 
 def _print_plan(found: Scan, plan: Plan, as_json: bool) -> None:

@@ -17,6 +17,7 @@ CREATE TABLE found (path BLOB PRIMARY KEY, size INT, mtime INT) WITHOUT ROWID;
 CREATE TABLE found_companions (photo BLOB, path BLOB, kind TEXT, size INT, mtime INT);
 CREATE INDEX by_photo ON found_companions (photo);
 CREATE TABLE known (path BLOB PRIMARY KEY, id INT, size INT, mtime INT, hash BLOB, missing INT) WITHOUT ROWID;
+CREATE TABLE waiting (id INTEGER PRIMARY KEY);  -- known photos that the model has not looked at
 CREATE TABLE known_companions (id INT, path BLOB, kind TEXT, size INT, mtime INT);
 CREATE TABLE failed (path BLOB PRIMARY KEY, size INT, mtime INT) WITHOUT ROWID;
 CREATE TABLE other (id INT PRIMARY KEY, sidecar INT);  -- photos whose companions are not what they were
@@ -38,7 +39,8 @@ INSERT INTO to_read (path, size, mtime, id, known_size, known_mtime, hash, missi
          EXISTS (SELECT 1 FROM found_companions c WHERE c.photo = f.path)
   FROM found f LEFT JOIN known k USING (path) LEFT JOIN failed x USING (path) LEFT JOIN other o ON o.id = k.id
   WHERE CASE WHEN k.id IS NULL THEN NOT coalesce((x.size, x.mtime) = (f.size, f.mtime), 0)
-        ELSE (k.size, k.mtime) != (f.size, f.mtime) OR coalesce(o.sidecar, 0) END
+        ELSE (k.size, k.mtime) != (f.size, f.mtime) OR coalesce(o.sidecar, 0)
+             OR EXISTS (SELECT 1 FROM waiting w WHERE w.id = k.id) END
   ORDER BY f.path;
 INSERT INTO vanished SELECT id, k.path, k.size, k.mtime, hash, missing
   FROM known k LEFT JOIN found f USING (path) WHERE f.path IS NULL;
@@ -94,11 +96,15 @@ class Ledger:
         companions: Iterable[tuple[int, Companion]],
         failed: Iterable[Failure],
         unseen: Sequence[str],
+        waiting: Iterable[int],
         *,
         retry_failed: bool,
     ) -> None:
-        """Compare with what the library knows; of what lies in one of the places `unseen` nothing has vanished."""
-        for table in ("known", "known_companions", "failed", "other", "to_read", "vanished"):
+        """Compare with what the library knows; of what lies in one of the places `unseen` nothing has vanished.
+
+        Photos `waiting` for the model to look at them are to be read, even if they have not changed.
+        """
+        for table in ("known", "known_companions", "failed", "other", "to_read", "vanished", "waiting"):
             self._db.execute(f"DELETE FROM {table}")
         self._db.executemany(
             "INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?, ?, ?)",
@@ -118,6 +124,7 @@ class Ledger:
                 for one in failed
             ),
         )
+        self._db.executemany("INSERT INTO waiting VALUES (?)", ((photo_id,) for photo_id in waiting))
         for statement in _COMPARE.split(";\n"):
             self._db.execute(statement)
         for place in unseen:
@@ -129,7 +136,7 @@ class Ledger:
                 )
 
     def count(self, what: str) -> int:
-        """Number of rows of `to_read` or `vanished`."""
+        """Number of rows of `to_read`, `vanished` or `waiting`."""
         return int(self._db.execute(f"SELECT count(*) FROM {what}").fetchone()[0])
 
     def count_new(self) -> int:
@@ -182,6 +189,10 @@ class Ledger:
     def is_vanished(self, photo_id: int) -> bool:
         """Whether the file of a photo is gone."""
         return self._db.execute("SELECT 1 FROM vanished WHERE id = ?", (photo_id,)).fetchone() is not None
+
+    def is_waiting(self, photo_id: int) -> bool:
+        """Whether a photo waits for the model to look at it."""
+        return self._db.execute("SELECT 1 FROM waiting WHERE id = ?", (photo_id,)).fetchone() is not None
 
     def found_elsewhere(self, photo_id: int) -> None:
         """A photo that seemed gone has moved."""

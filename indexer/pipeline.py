@@ -84,11 +84,19 @@ class Plan:
     disconnected: list[str]  # folders that are empty as if their disk were not there, whose photos stay
 
 
-def plan_for(store: Store, found: Scan, *, retry_failed: bool = False, prune_missing_roots: bool = False) -> Plan:
+def plan_for(
+    store: Store,
+    found: Scan,
+    *,
+    retry_failed: bool = False,
+    prune_missing_roots: bool = False,
+    new_model: bool = False,
+) -> Plan:
     """Compare a scan with the library; photos of places that could not be looked into stay.
 
     So do photos of a folder that holds nothing at all any more, as a mount point does whose disk is not there, unless
-    `prune_missing_roots`; a folder within those that were named must have held more than `A_FEW` for that.
+    `prune_missing_roots`; a folder within those that were named must have held more than `A_FEW` for that. Photos that
+    wait for the model to look at them count as changed; for a `new_model` all do.
     """
     disconnected = [] if prune_missing_roots else _disconnected(store, found)
     ledger = found.ledger
@@ -97,6 +105,7 @@ def plan_for(store: Store, found: Scan, *, retry_failed: bool = False, prune_mis
         (pair for root in found.roots for pair in store.companions_under(root)),
         (failure for root in found.roots for failure in store.failures(root)),
         [*(failure.path for failure in found.unreadable), *disconnected],
+        (store.photo_ids() if new_model else store.waiting_ids()).tolist(),
         retry_failed=retry_failed,
     )
     to_read, new, still_failing = ledger.count("to_read"), ledger.count_new(), ledger.count_failing()
@@ -169,6 +178,7 @@ class _Run:
         self._jobs = jobs
         self._ahead = jobs * AHEAD + 8  # photos between the threads and `_take`
         self._progress = progress
+        self._some_wait = self._ledger.count("waiting") > 0
         self._roots = store.roots()
         self._recorded = {(failure.path, failure.stamp, failure.reason) for failure in store.failures()}
         self._recent: dict[bytes, NewPhoto] = {}  # photos that a thread may not have seen in the library, by content
@@ -208,14 +218,15 @@ class _Run:
     def _take(self, item: ToRead, outcome: NewPhoto | Copy | UnreadablePhoto) -> None:
         """Sort what was seen into the batch."""
         if isinstance(outcome, UnreadablePhoto):
-            if item.known is not None:
+            if item.known is not None and not (isinstance(outcome, UnreadFile) and self._waits(item.known)):
                 self._batch.removed.append(item.known.id)
                 self._batch.touched.pop(item.known.id, None)
                 self._batch.companions.pop(item.known.id, None)
                 self._replaced.append(item.known.content_hash)
             self._fail(Failure(item.path, UNREAD if isinstance(outcome, UnreadFile) else item.stamp, outcome.reason))
         elif isinstance(outcome, NewPhoto):
-            self._put(outcome, item.known, fresh=self._looker.is_fresh(outcome.content_hash))
+            fresh = not self._some_wait and self._looker.is_fresh(outcome.content_hash)
+            self._put(outcome, item.known, fresh=fresh)
             for other, copy in self._copies.pop(outcome.content_hash, ()):
                 self._put(at(outcome, other.path, copy.stamp, other.companions), other.known)
         elif outcome.content_hash in self._recent:
@@ -227,7 +238,7 @@ class _Run:
     def _put(self, photo: NewPhoto, known: KnownFile | None, *, fresh: bool = False) -> None:
         """Add a photo to the batch as what it is: touched, changed, moved or new."""
         self._recent[photo.content_hash] = photo
-        if known is not None and known.content_hash == photo.content_hash:
+        if known is not None and known.content_hash == photo.content_hash and not self._waits(known):
             self._batch.touched[known.id] = photo.stamp
             self._batch.described[known.id] = photo.metadata
             self.report.unchanged += 1
@@ -237,9 +248,12 @@ class _Run:
             self._replaced.append(known.content_hash)
             self.report.updated += 1
         elif not fresh and (moved := self._moved_from(photo.content_hash)) is not None:
-            self._batch.moved[moved.id] = (photo.path, photo.stamp)
-            self._batch.described[moved.id] = photo.metadata
-            self._batch.companions[moved.id] = photo.companions
+            if self._waits(moved):
+                self._batch.updated[moved.id] = photo
+            else:
+                self._batch.moved[moved.id] = (photo.path, photo.stamp)
+                self._batch.described[moved.id] = photo.metadata
+                self._batch.companions[moved.id] = photo.companions
             self._ledger.found_elsewhere(moved.id)
             self.report.moved += 1
         else:
@@ -249,9 +263,14 @@ class _Run:
     def _moved_from(self, content_hash: bytes) -> KnownFile | None:
         """A photo of the library with this content that is no longer where it was."""
         for file in self._store.with_content(content_hash):
-            if file.id not in self._batch.moved and (self._ledger.is_vanished(file.id) or self._is_gone(file.path)):
+            taken = file.id in self._batch.moved or file.id in self._batch.updated
+            if not taken and (self._ledger.is_vanished(file.id) or self._is_gone(file.path)):
                 return file
         return None
+
+    def _waits(self, known: KnownFile) -> bool:
+        """Whether the model has not looked at a photo of the library before this run."""
+        return self._some_wait and self._ledger.is_waiting(known.id)
 
     def _is_gone(self, path: str) -> bool:
         """Whether a file is missing although the folder that it was indexed with is there: not an unplugged disk."""

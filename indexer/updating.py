@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from engine.errors import UnseenError
+from engine.library import indexes
 from engine.library.database import DATABASE
 from engine.library.lock import writer_lock
 from engine.library.region_map import RegionMap
@@ -33,9 +34,13 @@ def index_folders(
     retry_failed: bool = False,
     keep_missing: bool = False,
     prune_missing_roots: bool = False,
+    new_model: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Bring the library of the settings up to date with a scan; makes it where there is none.
+
+    If it was made with another model, a `new_model` takes it over: its photos keep their ids and all that was said of
+    them, and wait until a run looks at them. Searches find what has been looked at.
 
     Raises UnseenError where there is no photo in the folders, and none of theirs in the library.
     """
@@ -46,6 +51,9 @@ def index_folders(
         )
     bundle, name = bundle_for(settings)
     with writer_lock(settings.library), Store.create(settings.library, name, bundle.fingerprint) as store:
+        if new_model and store.info().fingerprint != bundle.fingerprint:
+            indexes.discard(store.folder)  # before all else, so that it is never taken for the new model's
+            store.change_model(name, bundle.fingerprint)
         try:
             return bring_up_to_date(
                 store,

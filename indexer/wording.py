@@ -27,9 +27,13 @@ def status_in_words(state: Status) -> str:
     index = (
         "up to date" if state.index_up_to_date else "behind the database (unseen index or unseen db rebuild tops it up)"
     )
+    notes = [
+        *([f"the files of {state.missing:,} are gone"] if state.missing else []),
+        *([f"{state.waiting:,} wait for unseen index to look at them"] if state.waiting else []),
+    ]
     rows = {
         "library": str(state.folder),
-        "photos": f"{state.photos:,}" + (f" (the files of {state.missing:,} are gone)" if state.missing else ""),
+        "photos": f"{state.photos:,}" + (f" ({'; '.join(notes)})" if notes else ""),
         "failed": f"{len(state.failures):,}" + (" (unseen status --failed names them)" if state.failures else ""),
         "folders": ", ".join(map(shown, state.roots)) or "none to the end yet",
         "model": f"{state.bundle} ({state.fingerprint[:8]})",

@@ -20,7 +20,7 @@ from engine.search.serialise import (
 from engine.search.similar import Similar, search_like, similar_photos, similar_regions
 from webapp import arguments, pictures, schemas
 from webapp.answers import Answer, answers, blueprint, content, following, urls
-from webapp.errors import NotInLibrary
+from webapp.errors import NotLookedAt
 from webapp.library import current, photo_of, searcher
 from webapp.limits import costly
 
@@ -97,7 +97,9 @@ def original(path: arguments.PhotoId) -> Answer:
     return pictures.original(photo_of(path.id))
 
 
-@api.get("/images/<int:id>/heatmap", summary="Where the words are", responses=answers(schemas.HeatmapOut, 400, 404))
+@api.get(
+    "/images/<int:id>/heatmap", summary="Where the words are", responses=answers(schemas.HeatmapOut, 400, 404, 409)
+)
 def heatmap(path: arguments.PhotoId, query: arguments.Words) -> Answer:
     """Region scores and a box for each term; with `Accept: image/png` the picture of heatmap.png."""
     if request.accept_mimetypes.best_match(["application/json", "image/png"]) == "image/png":
@@ -111,7 +113,7 @@ def heatmap(path: arguments.PhotoId, query: arguments.Words) -> Answer:
 @api.get(
     "/images/<int:id>/heatmap.png",
     summary="Where the words are, drawn",
-    responses=content("image/png", statuses=(400, 404)),
+    responses=content("image/png", statuses=(400, 404, 409)),
 )
 def heatmap_picture(path: arguments.PhotoId, query: arguments.Words) -> Answer:
     """A transparent picture to lay over the photo."""
@@ -152,10 +154,10 @@ def like(asked: arguments.ImageArguments, top: int) -> Results:
 
 
 def explain(photo_id: int, words: str) -> Explanation:
-    """Where in a photo the words are; raises NotInLibrary, EmptyQuery, UnknownWord or QueryError."""
+    """Where in a photo the words are; raises NotInLibrary, NotLookedAt, EmptyQuery, UnknownWord or QueryError."""
     region_map = searcher().store.region_map(photo_id)
     if region_map is None:
-        raise NotInLibrary(photo_id)
+        raise NotLookedAt(photo_of(photo_id))
     return searcher().explain(words, region_map)
 
 

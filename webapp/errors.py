@@ -20,6 +20,7 @@ from engine.errors import (
     UnseenError,
     WrongBundle,
 )
+from engine.library.records import Photo
 from engine.photo import NotAPhoto, UnreadablePhoto
 from engine.search.serialise import readable
 from webapp import texts
@@ -35,6 +36,16 @@ class NotInLibrary(UnseenError):
 
     def __init__(self, photo_id: int) -> None:
         super().__init__(f"There is no photo {photo_id} in the library", "It may have been removed; search again")
+
+
+class NotLookedAt(UnseenError):
+    """The library's model has not looked at the photo."""
+
+    def __init__(self, photo: Photo) -> None:
+        super().__init__(
+            f"The model of the library has not looked at {readable(photo.path)}",
+            "The next index run does: unseen index",
+        )
 
 
 class FileGone(UnseenError):
@@ -119,6 +130,7 @@ STATUS: tuple[tuple[type[UnseenError], int, str], ...] = (
     (NoFolder, 422, "no-folder"),
     (TooMany, 429, "too-many-requests"),
     (Stopping, 503, "stopping"),
+    (NotLookedAt, 409, "not-looked-at"),
     (FileGone, 410, "file-gone"),
     (EmptyQuery, 400, "empty-query"),
     (UnknownWord, 422, "unknown-word"),

@@ -52,7 +52,7 @@ class Library:
         """The searcher; raises LibraryNotFound, WrongBundle or BundleError."""
         identity = self.identity
         with self._lock:
-            if self._searcher is None or identity != self._identity:
+            if self._searcher is None or identity != self._identity or not self._searcher.fits():
                 if self._searcher is not None:
                     self._searcher.store.close()
                     self._searcher = None

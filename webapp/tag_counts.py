@@ -84,7 +84,7 @@ class _Tally:
         generation = store.generation()
         if generation == self._generation:
             return False
-        ids = store.photo_ids()
+        ids = store.mapped_ids()
         new = np.setdiff1d(ids, self._ids, assume_unique=True)
         if len(ids) != len(self._ids) + len(new) or not np.isin(store.changed_since(self._generation), new).all():
             self._forget()

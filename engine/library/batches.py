@@ -43,8 +43,10 @@ def write_batch(connection: Connection, batch: Batch) -> int:
 def _update(connection: Connection, updated: dict[int, NewPhoto], generation: int) -> None:
     _change(connection, [{"key": key, **_photo(new), "missing_since": None} for key, new in updated.items()])
     if updated:
-        rows = [{"key": key, **_map(new), "generation": generation} for key, new in updated.items()]
-        connection.execute(update(region_maps).where(region_maps.c.photo_id == bindparam("key")), rows)
+        gone = delete(region_maps).where(region_maps.c.photo_id == bindparam("key"))
+        connection.execute(gone, [{"key": key} for key in updated])
+        rows = [{"photo_id": key, **_map(new), "generation": generation} for key, new in updated.items()]
+        connection.execute(insert(region_maps), rows)
     _replace_keywords(connection, {key: new.metadata.keywords for key, new in updated.items()})
     _replace_companions(connection, {key: new.companions for key, new in updated.items()})
 

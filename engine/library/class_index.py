@@ -84,7 +84,7 @@ def generation_on_disk(folder: Path, present: Ids) -> int:
 
 def refresh(store: Store, *, rebuild: bool = False) -> None:
     """Bring the index on disk up to the database's generation, or make it anew."""
-    folder, generation, present = store.folder, store.generation(), store.photo_ids()
+    folder, generation, present = store.folder, store.generation(), store.mapped_ids()
     for name in _names(folder) - {name for name, _ in _parts_of(present)}:
         FaissIndex.discard(folder, name)
     for name, ids in _parts_of(present):

@@ -222,14 +222,14 @@ def corpus_of(
     generation = store.generation()
     none = np.zeros(0, np.int64)
     if index is None or index.generation > generation or stamp == distrusted:  # or that of a database since put back
-        index, loose_ids = None, store.photo_ids()
+        index, loose_ids = None, store.mapped_ids()
     elif index.whole and index.generation == generation:
         loose_ids = none
     else:
         loose_ids = store.changed_since(index.generation)
         index = index.without(loose_ids)
-        if not index.whole or len(index.ids) + len(loose_ids) != store.count():
-            present = store.photo_ids()
+        if not index.whole or len(index.ids) + len(loose_ids) != store.mapped_count():
+            present = store.mapped_ids()
             index = index.without(np.setdiff1d(index.ids, present))
             loose_ids = np.setdiff1d(present, index.ids)
     loose = None if len(loose_ids) > LOOSE_KEPT else _loose_maps(store, loose_ids, before)

@@ -177,6 +177,11 @@ class Database:
         ((generation,),) = self.rows("SELECT generation FROM library")
         return int(generation)
 
+    def fingerprint(self) -> str:
+        """That of the bundle of the library."""
+        ((fingerprint,),) = self.rows("SELECT fingerprint FROM library")
+        return str(fingerprint)
+
     def schema_version(self) -> str | None:
         """Revision of the newest migration that has run."""
         with self.reading() as connection:

@@ -27,7 +27,7 @@ def refresh(store: Store, basis_of: Callable[[], Basis] | None = None, *, rebuil
     written: nothing is lost then, and searches go on without what could not be written.
     """
     try:
-        if not store.count():
+        if not store.mapped_count():
             discard(store.folder)
             return None
         class_index.refresh(store, rebuild=rebuild)
@@ -51,7 +51,7 @@ def check(store: Store) -> list[str]:
     All ids are compared, all bits of the region index, and the numbers of up to `SAMPLE` photos all over the library.
     What an index lacks because a run was killed before it got there is no contradiction: `behind` counts that.
     """
-    present = store.photo_ids()
+    present = store.mapped_ids()
     sample = np.unique(present[np.linspace(0, len(present) - 1, SAMPLE).astype(int)]) if len(present) else present
     return [
         *(_check_regions(store, present, sample) if region_index.stamp(store.folder) else []),
@@ -62,7 +62,7 @@ def check(store: Store) -> list[str]:
 def behind(store: Store) -> int:
     """How many photos were written after the indexes on disk; all, where there is none yet."""
     regions = region_index.generation_on_disk(store.folder) or 0
-    classes = class_index.generation_on_disk(store.folder, store.photo_ids())
+    classes = class_index.generation_on_disk(store.folder, store.mapped_ids())
     return len(store.changed_since(min(regions, classes)))
 
 

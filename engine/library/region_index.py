@@ -116,7 +116,7 @@ def refresh(store: Store, basis_of: Callable[[], Basis] | None = None, *, rebuil
     old = None if rebuild else load(folder, library)
     if old is not None and old.whole and old.generation == generation:
         return old
-    present = store.photo_ids()
+    present = store.mapped_ids()
     if old is None:
         kept, missing, copies, left = [], present, NONE, NONE[:, 0]
     else:

@@ -16,7 +16,8 @@ from engine.library.store import Store
 
 @dataclass(frozen=True)
 class Status:
-    """The state of a library. `missing` counts photos that are kept although their file is gone.
+    """The state of a library. `missing` counts photos that are kept although their file is gone, `waiting` those that
+    the model has not looked at.
 
     Sizes are bytes on disk; `index_generation` is None where there is no index.
     """
@@ -24,6 +25,7 @@ class Status:
     folder: Path
     photos: int
     missing: int
+    waiting: int
     failures: list[Failure]
     roots: list[str]
     bundle: str
@@ -48,6 +50,7 @@ class Status:
             "library": str(self.folder),
             "photos": self.photos,
             "missing": self.missing,
+            "waiting": self.waiting,
             "failed": len(self.failures),
             "model": {"name": self.bundle, "fingerprint": self.fingerprint},
             "schema_version": self.schema_version,
@@ -78,6 +81,7 @@ def status_of(store: Store) -> Status:
         folder,
         store.count(),
         Overview(store).missing(),
+        store.count() - store.mapped_count(),
         store.failures(),
         store.roots(),
         info.bundle,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Column, Integer, Row, bindparam, cast, delete, func, insert, select, text
+from sqlalchemy import Column, Integer, Row, bindparam, cast, delete, func, insert, select, text, update
 
 from engine.library.batches import METADATA, write_batch
 from engine.library.conditions import conditions, is_later, under
@@ -27,7 +27,7 @@ from engine.library.records import (
     Photo,
 )
 from engine.library.region_map import Grid, RegionMap, RegionMaps
-from engine.library.schema import Moment, companions, failures, keywords, photos, region_maps, roots
+from engine.library.schema import Moment, companions, failures, keywords, library, photos, region_maps, roots
 from engine.words.query import Filters
 
 CHUNK = 500  # ids in one SQL statement; SQLite takes 32,766 variables
@@ -49,6 +49,21 @@ class Store(Database):
         query = select(photos.c.id).where(*conditions(filters)).order_by(photos.c.id)
         with self.reading() as connection:
             return np.fromiter(connection.execute(query).scalars(), np.int64)
+
+    def mapped_ids(self) -> NDArray[np.int64]:
+        """Ids of the photos that have a region map, ascending: all but those that wait for a new model's look."""
+        return np.sort(np.fromiter((row[0] for row in self.rows("SELECT photo_id FROM region_maps")), np.int64))
+
+    def mapped_count(self) -> int:
+        """Number of photos that have a region map."""
+        ((count,),) = self.rows("SELECT count(*) FROM region_maps")
+        return int(count)
+
+    def waiting_ids(self) -> NDArray[np.int64]:
+        """Ids of the photos that wait for the model to look at them, ascending."""
+        if self.count() == self.mapped_count():
+            return np.zeros(0, np.int64)
+        return np.setdiff1d(self.photo_ids(), self.mapped_ids(), assume_unique=True)
 
     def photo(self, photo_id: int) -> Photo | None:
         """One photo, or None."""
@@ -247,14 +262,8 @@ class Store(Database):
         with self.reading() as connection:
             lines = connection.execute(text("PRAGMA integrity_check(10)")).scalars().all()
             found = [f"The database is damaged: {line}." for line in lines if line != "ok"]
-            mapless = (
-                select(func.count()).select_from(photos.outerjoin(region_maps)).where(region_maps.c.photo_id.is_(None))
-            )
             ownerless = select(func.count()).select_from(region_maps.outerjoin(photos)).where(photos.c.id.is_(None))
-            without = int(connection.execute(mapless).scalar_one())
             left = int(connection.execute(ownerless).scalar_one())
-        if without:
-            found.append(f"{without} photos have no region map.")
         if left:
             found.append(f"{left} region maps belong to no photo.")
         return found
@@ -265,6 +274,15 @@ class Store(Database):
         """Write a batch in one transaction; returns the new generation."""
         with self.writing() as connection:
             return write_batch(connection, batch)
+
+    def change_model(self, bundle: str, fingerprint: str) -> None:
+        """Give the library to another model. Its photos keep all but their region maps, and wait to be looked at."""
+        with self.writing() as connection:
+            connection.execute(delete(region_maps))
+            now, later = datetime.now(UTC), library.c.generation + 1
+            connection.execute(
+                update(library).values(bundle=bundle, fingerprint=fingerprint, generation=later, updated_at=now)
+            )
 
     def remember_root(self, path: str) -> None:
         """Note that `path` has been indexed to its end."""

@@ -155,15 +155,15 @@ class Bundle:
         if library.fingerprint == self.fingerprint:
             return
         made, mine = f"{library.bundle} {library.fingerprint[:8]}", f"{self.name} {self.fingerprint[:8]}"
-        again = "index its photos again, into a new library: unseen index FOLDER --library NEW"
+        again = "To have this one look at its photos again: unseen index FOLDER --new-model"
         if library.bundle == self.name:
             raise WrongBundle(
                 f"The library in {folder} was made with another version of this model ({made}, now {mine})",
-                f"Where that version is gone, {again}",
+                again,
             )
         raise WrongBundle(
             f"The library in {folder} was made with another model ({made}), not with this one ({mine})",
-            f"Choose that one with --model or UNSEEN_MODEL, or {again} --model {self.name}",
+            f"Choose that one with --model or UNSEEN_MODEL. {again} --model {self.name}",
         )
 
     @cached_property

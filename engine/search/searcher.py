@@ -68,6 +68,10 @@ class Searcher:
     def __post_init__(self) -> None:
         self.bundle.check(self.store.info(), self.store.folder)
 
+    def fits(self) -> bool:
+        """Whether the library is still the model's: another one may have taken it over."""
+        return self.store.fingerprint() == self.bundle.fingerprint
+
     @cached_property
     def _vector(self) -> Callable[[str], Array]:
         """The vector of a term. The next page, and each heatmap of it, ask for the same again."""
@@ -163,10 +167,16 @@ class Searcher:
         return bool((prepared.scored.confidence(best.term_scores) >= SURE).any())
 
     def corpus(self) -> Corpus:
-        """The region maps of the library as it is now; after a change one thread looks, and the others wait for it."""
+        """The region maps of the library as it is now; after a change one thread looks, and the others wait for it.
+
+        Raises WrongBundle where another model has taken the library over.
+        """
         with self._corpus_lock:
-            self._corpus = corpus_of(self.store, self._corpus, distrusted=self._distrusted, frugal=self.frugal)
-            return self._corpus
+            found = corpus_of(self.store, self._corpus, distrusted=self._distrusted, frugal=self.frugal)
+            if found is not self._corpus:
+                self.bundle.check(self.store.info(), self.store.folder)
+            self._corpus = found
+            return found
 
     def prepare(self, text: str, *, beside_image: bool = False) -> Prepared:
         """Parse a query and find the vectors of its terms; raises EmptyQuery, UnknownWord or QueryError.

@@ -10,11 +10,11 @@ def known(path, number=1, stamp=OLD, missing=False):
     return KnownFile(number, path, stamp, bytes(16), missing)
 
 
-def compared(found, known_files=(), companions=(), failed=(), unseen=(), retry_failed=False):
+def compared(found, known_files=(), companions=(), failed=(), unseen=(), waiting=(), retry_failed=False):
     ledger = Ledger()
     for path, (stamp, belonging) in found.items():
         ledger.note(path, stamp, belonging)
-    ledger.compare(known_files, companions, failed, unseen, retry_failed=retry_failed)
+    ledger.compare(known_files, companions, failed, unseen, waiting, retry_failed=retry_failed)
     return ledger
 
 
@@ -28,6 +28,13 @@ def test_new_changed_unchanged_and_vanished_files_are_told_apart():
     assert to_read(ledger) == [("/r/changed", 1), ("/r/new", None)]
     assert list(ledger.vanished()) == [known("/r/gone", 2)]
     assert (ledger.count("to_read"), ledger.count_new(), ledger.count("vanished")) == (2, 1, 1)
+
+
+def test_photos_that_wait_are_read_although_they_have_not_changed():
+    files = {"/r/same": (OLD, ()), "/r/waits": (OLD, ())}
+    ledger = compared(files, [known("/r/same", 1), known("/r/waits", 2)], waiting=[2, 3])
+    assert to_read(ledger) == [("/r/waits", 2)]
+    assert [ledger.is_waiting(i) for i in (1, 2, 3)] == [False, True, True]
 
 
 def test_what_was_found_elsewhere_has_not_vanished():

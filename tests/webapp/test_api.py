@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from urllib.parse import urlsplit
 
 import hypothesis
@@ -9,6 +10,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from engine.library.records import Companion, FileStamp, Metadata
+from engine.library.store import Store
+from engine.model.bundle import Bundle
 from engine.search.serialise import results_to_json
 from engine.settings import Settings
 from tests.conftest import paint
@@ -387,6 +390,29 @@ def test_a_library_of_another_model_is_a_problem_that_names_both(tmp_path, colou
     detail = problem(client.get(f"{API}/search?q=red"), 409, "wrong-bundle")["detail"]
     assert "vgg" in detail
     assert "colours" in detail
+
+
+def test_a_library_that_another_model_has_taken_over_is_searched_with_that_one(tmp_path, colour_bundle):
+    folder, other = tmp_path / "library", tmp_path / "other"
+    shutil.copytree(colour_bundle.folder, other)
+    (other / "labels.txt").write_text("blue\nred\n")
+    new = Bundle(other, colour_bundle.cache)
+    Store.create(folder, str(colour_bundle.folder), colour_bundle.fingerprint).close()
+    index(folder, colour_bundle, [paint(tmp_path / f"{colour}.png", colour) for colour in ("red", "blue")])
+    client = create_app(Settings(library=folder, cache=colour_bundle.cache)).test_client()
+    assert ok(client, "/search", q="red", min_confidence=0)["total"] == 2
+    assert [item["tag"] for item in ok(client, "/tags")["items"]] == ["red", "blue"]
+    with Store.open(folder, writable=True) as store:
+        store.change_model(str(other), new.fingerprint)
+    assert ok(client, "/search", q="red", min_confidence=0)["total"] == 0
+    waiting = ok(client, "/images")["items"]
+    assert (len(waiting), ok(client, "/status")["waiting"]) == (2, 2)
+    detail = problem(client.get(f"{API}/images/{waiting[0]['id']}/heatmap?q=red"), 409, "not-looked-at")["detail"]
+    assert waiting[0]["path"] in detail
+    assert ok(client, f"/images/{waiting[0]['id']}/similar")["items"] == []
+    page = client.get(f"/photo/{waiting[0]['id']}?q=red")
+    assert page.status_code == 409
+    assert "has not looked at" in page.text
 
 
 # The OpenAPI document

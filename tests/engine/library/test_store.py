@@ -313,14 +313,16 @@ def test_writing_to_a_library_that_may_only_be_read_is_refused(store):
         read_only.apply(Batch(added=[photo()]))
 
 
-def test_problems_names_photos_without_region_maps_and_maps_without_photos(store):
+def test_problems_names_maps_without_photos_while_photos_without_maps_wait(store):
     store.apply(Batch(added=[photo("/a.jpg", 1), photo("/b.jpg", 2), photo("/c.jpg", 3)]))
     assert store.problems() == []
     with sqlite3.connect(store.folder / "library.db") as raw:
         raw.execute("DELETE FROM region_maps WHERE photo_id < 3")
         raw.execute("DELETE FROM photos WHERE id = 3")
     raw.close()
-    assert store.problems() == ["2 photos have no region map.", "1 region maps belong to no photo."]
+    assert store.problems() == ["1 region maps belong to no photo."]
+    assert store.waiting_ids().tolist() == [1, 2]
+    assert (store.count(), store.mapped_count(), store.mapped_ids().tolist()) == (2, 1, [3])
 
 
 def test_problems_names_damage_in_the_file(store):
