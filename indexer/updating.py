@@ -51,9 +51,8 @@ def index_folders(
         )
     bundle, name = bundle_for(settings)
     with writer_lock(settings.library), Store.create(settings.library, name, bundle.fingerprint) as store:
-        if new_model and store.info().fingerprint != bundle.fingerprint:
-            indexes.discard(store.folder)  # before all else, so that it is never taken for the new model's
-            store.change_model(name, bundle.fingerprint)
+        if new_model:
+            take_over(store, name, bundle)
         try:
             return bring_up_to_date(
                 store,
@@ -68,6 +67,16 @@ def index_folders(
         except KeyboardInterrupt:
             click.echo("Stopped; what is done is kept. To go on, run the same command again.", err=True)
             raise click.exceptions.Exit(130) from None
+
+
+def take_over(store: Store, name: str, bundle: Bundle) -> None:
+    """Give a library to a bundle that is found by this name; all photos wait, unless it has been its own before.
+
+    Call it while holding the writer's lock.
+    """
+    if store.fingerprint() != bundle.fingerprint:
+        indexes.discard(store.folder)  # before all else, so that it is never taken for the new model's
+        store.change_model(name, bundle.fingerprint)
 
 
 def bundle_for(settings: Settings) -> tuple[Bundle, str]:

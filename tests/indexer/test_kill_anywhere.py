@@ -1,10 +1,12 @@
-"""Processes that are killed at random moments lose nothing: index, delete, rebuild and migrate runs, one after another.
+"""Processes that are killed at random moments lose nothing: index, delete, rebuild and migrate runs, and ones in which
+another model takes the library over, one after another.
 
 UNSEEN_KILLS says how many moments are tried; a few in CI.
 """
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import pytest
 
 from engine.library import indexes
 from engine.library.store import Store
+from engine.model.bundle import Bundle
 from engine.search.searcher import Searcher
 from tests.conftest import paint
 
@@ -30,6 +33,7 @@ from engine.library.store import Store
 from engine.model.bundle import Bundle
 from indexer import pipeline
 from indexer.scan import scan
+from indexer.updating import take_over
 from tests.conftest import ColourEncoder
 
 bundle, cache, folder, photos, action = sys.argv[1:]
@@ -43,6 +47,7 @@ with writer_lock(Path(folder)), Store.create(Path(folder), "colours", encoder.bu
     elif action == "rebuild":
         indexes.refresh(store, rebuild=True)
     else:
+        take_over(store, "colours", encoder.bundle)
         pipeline.bring_up_to_date(store, encoder, scan([photos]), jobs=2)
 """
 
@@ -62,9 +67,10 @@ def test_runs_killed_at_random_moments_lose_nothing(tmp_path, album, colour_bund
     rng = random.Random(seed)
     print("seed", seed)  # shown where it fails
     folder, (photos, away) = tmp_path / "library", album
+    bundle, other = colour_bundle, another(colour_bundle, tmp_path / "other")
 
     def start(action):
-        arguments = [colour_bundle.folder, colour_bundle.cache, folder, photos, action]
+        arguments = [bundle.folder, colour_bundle.cache, folder, photos, action]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         return subprocess.Popen(
             [sys.executable, "-c", RUN, *map(str, arguments)], cwd=ROOT, env=environment, stdout=subprocess.PIPE
@@ -77,13 +83,16 @@ def test_runs_killed_at_random_moments_lose_nothing(tmp_path, album, colour_bund
         assert process.wait() == 0
     longest = time.monotonic() - begun
     for _ in range(KILLS):
-        action = rng.choice(["index", "delete", "rebuild", "migrate"])
+        action = rng.choice(["index", "delete", "rebuild", "migrate", "another model"])
+        before = {} if action in ("index", "delete") else ids_by_path(folder)
         if action == "delete":
             for path in rng.sample(sorted(photos.iterdir()), min(5, len(list(photos.iterdir())) - 4)):
                 path.rename(away / path.name)
         elif action == "index":
             for path in away.iterdir():
                 path.rename(photos / path.name)
+        elif action == "another model":
+            bundle, other = other, bundle
         with start(action) as process:
             process.stdout.readline()
             try:
@@ -92,15 +101,31 @@ def test_runs_killed_at_random_moments_lose_nothing(tmp_path, album, colour_bund
                 process.send_signal(signal.SIGKILL)
         with Store.open(folder) as store:  # whatever state it was left in, it is sound and searched rightly
             assert store.problems() == []
-            assert agrees_with_the_database(store, colour_bundle)
+            assert agrees_with_the_database(
+                store, next(one for one in (bundle, other) if one.fingerprint == store.fingerprint())
+            )
         with start("index") as process:
             assert process.wait() == 0
         with Store.open(folder) as store:
             assert store.problems() == [] and indexes.check(store) == []
-            paths = [store.photo(photo_id).path for photo_id in store.photo_ids().tolist()]
-            assert sorted(paths) == sorted(map(str, photos.iterdir()))
-            assert agrees_with_the_database(store, colour_bundle)
+            assert store.mapped_count() == store.count()
+            assert agrees_with_the_database(store, bundle)
+        after = ids_by_path(folder)
+        assert sorted(after) == sorted(map(str, photos.iterdir()))
+        assert before in ({}, after)
     print(f"{KILLS} kills in {time.monotonic() - started:.0f} s")
+
+
+def another(bundle, folder):
+    """Another version of a bundle, with fewer labels."""
+    shutil.copytree(bundle.folder, folder)
+    (folder / "labels.txt").write_text("red\nblue\n")
+    return Bundle(folder, bundle.cache)
+
+
+def ids_by_path(folder):
+    with Store.open(folder) as store:
+        return {photo.path: photo.id for photo in store.photos(store.photo_ids().tolist()).values()}
 
 
 def agrees_with_the_database(store, bundle):

@@ -41,8 +41,7 @@ def taken_over(library, colours, new_bundle):
 
 def take_over(library, bundle):
     with Store.open(library.folder, writable=True) as store:
-        indexes.discard(library.folder)
-        store.change_model("colours", bundle.fingerprint)
+        updating.take_over(store, "colours", bundle)
 
 
 def waiting(library):
