@@ -36,7 +36,8 @@ TOP = 50
 RECALLED = 20  # of the best photos, where drafts propose them
 PEER_QUERIES = 5
 BRUTE_AT_ONCE = 2000  # photos
-LANCE_MOST = 10_000  # photos; it takes minutes for each 10,000 to be written
+FEW_PHOTOS = 10_000  # for peers that take minutes to be made for each 10,000, or for ten times as many
+LISTS = 1024  # of the inverted file
 
 
 def main() -> None:
@@ -194,8 +195,34 @@ def peers(searcher: Searcher, words: list[str]) -> None:
         index.add(flat[start : start + 1_000_000].astype(np.float32))
     faiss.omp_set_num_threads(os.cpu_count() or 1)
     row("peer: FAISS flat in 8 bit, 1,000 best regions", median(lambda i: index.search(queries[i], 1000)), "ms")
-    if find_spec("lancedb") and count <= LANCE_MOST:
+    if count <= FEW_PHOTOS:
+        inverted_file(flat, codes.shape[1], searcher, words)
+    if find_spec("lancedb") and count <= FEW_PHOTOS:
         row("peer: LanceDB multivector, best region", median(lance(codes, queries)), "ms")
+
+
+def inverted_file(flat: np.ndarray, regions: int, searcher: Searcher, words: list[str]) -> None:
+    """FAISS's inverted file of all regions (M, D) in 8 bit: time, and recall of photos by their best regions."""
+    import faiss
+
+    index = faiss.index_factory(flat.shape[1], f"IVF{LISTS},SQ8", faiss.METRIC_INNER_PRODUCT)
+    started = time.perf_counter()
+    sample = np.random.default_rng(0).choice(len(flat), 50 * LISTS, replace=False)
+    index.train(flat[sample].astype(np.float32))
+    index.add(flat.astype(np.float32))
+    row("peer: FAISS IVF in 8 bit, made", time.perf_counter() - started, "s")
+    queries = [searcher.prepare(word).scored.queries for word in words]
+    best = np.argsort(-brute_force(searcher, words), axis=1)[:, :RECALLED]
+    for share in (32, 8):
+        index.nprobe = LISTS // share
+        row(f"peer: it, one of {share} lists read", median(lambda i: index.search(queries[i], 1000)), "ms")
+        found = [index.search(query, 1000)[1][0] // regions for query in queries]
+        recall = [float(np.isin(*one).mean()) for one in zip(best, found, strict=True)]
+        row(
+            f"peer: its recall@{RECALLED}",
+            100 * float(np.mean(recall)),
+            f"%, {100 * min(recall):.0f} for the worst word",
+        )
 
 
 def lance(codes: np.ndarray, queries: list[np.ndarray]) -> Callable[[int], object]:
