@@ -144,6 +144,7 @@ def bring_up_to_date(
     started = time.perf_counter()
     encoder.bundle.check(store.info(), store.folder)
     thumbnails.clear_partial(store.folder)
+    indexes.discard_if_ahead(store)
     plan = plan_for(store, found, retry_failed=retry_failed, prune_missing_roots=prune_missing_roots)
     looker = Looker(store, encoder)
     run = _Run(store, looker, found, plan, jobs, progress or Progress())

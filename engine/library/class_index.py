@@ -82,6 +82,11 @@ def generation_on_disk(folder: Path, present: Ids) -> int:
     return min(covered, default=0)
 
 
+def newest_on_disk(folder: Path) -> int:
+    """The highest generation that any part on disk covers; 0 where there is none."""
+    return max((max(FaissIndex.generations(folder, name), default=0) for name in _names(folder)), default=0)
+
+
 def refresh(store: Store, *, rebuild: bool = False) -> None:
     """Bring the index on disk up to the database's generation, or make it anew."""
     folder, generation, present = store.folder, store.generation(), store.mapped_ids()

@@ -39,6 +39,17 @@ def refresh(store: Store, basis_of: Callable[[], Basis] | None = None, *, rebuil
         ) from None
 
 
+def discard_if_ahead(store: Store) -> None:
+    """Remove the indexes if one covers batches that the database has not, and that other ones will be counted as.
+
+    That is what a database put back from a backup finds, and one that lost its last batches when the power failed.
+    Call it while holding the writer's lock, before a batch is written.
+    """
+    covered = max(region_index.generation_on_disk(store.folder) or 0, class_index.newest_on_disk(store.folder))
+    if covered > store.generation():
+        discard(store.folder)
+
+
 def discard(folder: Path) -> None:
     """Remove the indexes."""
     class_index.discard(folder)

@@ -120,11 +120,12 @@ def refresh(store: Store, basis_of: Callable[[], Basis] | None = None, *, rebuil
     if old is None:
         kept, missing, copies, left = [], present, NONE, NONE[:, 0]
     else:
-        gone = np.union1d(store.changed_since(old.generation), np.setdiff1d(old.ids, present))
-        left = old.copies[np.isin(old.copies[:, 1], gone), 0]  # what they were copies of is gone
-        old = old.without(gone)
+        before = old.copies
+        old = old.without(np.union1d(store.changed_since(old.generation), np.setdiff1d(old.ids, present)))
         kept = [pair for pair in zip(old.segments, old.held, strict=True) if pair[1].any()]
-        missing, copies = np.setdiff1d(present, old.ids), old.copies
+        missing, held = np.setdiff1d(present, old.ids), np.isin(before, old.ids)
+        copies = before[held.all(axis=1)]
+        left = before[held[:, 0] & ~held[:, 1], 0]  # what they were copies of is gone, or cannot be read
     basis = basis_of() if basis_of and len(missing) else None
     written = _write_from_database(store, folder, library, generation, missing, basis)
     fresh = [(segment, np.ones(len(segment), np.bool_)) for segment in written]

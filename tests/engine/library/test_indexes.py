@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -232,6 +233,41 @@ def test_copies_are_found_as_photos_come_and_go(store):
     store.apply(Batch(updated={ids["third"]: photo("/third.jpg", seed=10)}))
     assert indexes.refresh(store).copies.tolist() == [[ids["other"], ids["second"]]]
     assert indexes.check(store) == []
+
+
+def test_copies_of_a_photo_that_is_gone_with_its_segment_are_told_anew(store):
+    others = {f"other{i}": scene(10 + i) for i in range(4)}
+    ids = write_seen(store, first=scene(1), **others)
+    indexes.refresh(store)
+    ids |= write_seen(store, second=scene(1).reduce(2))
+    indexes.refresh(store)
+    ids |= write_seen(store, third=scene(1).reduce(3))
+    assert indexes.refresh(store).copies.tolist() == [[ids["second"], ids["first"]], [ids["third"], ids["first"]]]
+    for segment in store.folder.glob("regions-*.maps"):
+        segment.unlink()
+    store.apply(Batch(removed=[ids["first"]]))
+    assert indexes.refresh(store).copies.tolist() == [[ids["third"], ids["second"]]]
+    assert indexes.check(store) == []
+
+
+def test_an_index_of_batches_that_the_database_has_lost_is_discarded(store, tmp_path):
+    add(store, 1)
+    shutil.copytree(store.folder, tmp_path / "backup")
+    add(store, 2)
+    indexes.refresh(store)
+    indexes.discard_if_ahead(store)
+    assert indexes.check(store) == []
+    assert indexes.behind(store) == 0
+    store.close()
+    for file in store.folder.glob("library.db*"):
+        file.unlink()
+        if (tmp_path / "backup" / file.name).exists():
+            shutil.copy(tmp_path / "backup" / file.name, file)
+    with Store.open(store.folder, writable=True) as again:
+        indexes.discard_if_ahead(again)
+        assert index_files(again) == []
+        add(again, 3)
+        assert held(indexes.refresh(again)) == truth(again)
 
 
 def test_rebuilding_finds_the_same_copies(store):
