@@ -39,7 +39,9 @@ class ScoredQuery:
             return term_scores[..., 0]
         logit = self.curves.logit(term_scores)
         log_c = log_sigmoid(np.where(self.weights > 0, logit, -logit))
-        score: Array = (log_c @ self._shares()).astype(np.float32)
+        score = np.zeros(log_c.shape[:-1], np.float32)
+        for term, share in enumerate(self._shares()):  # not by `@`, which rounds as many rows otherwise than few
+            score += log_c[..., term] * share
         return score
 
     def may_reach(self, term_scores: Array, score: float) -> NDArray[np.bool_]:

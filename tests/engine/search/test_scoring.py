@@ -36,6 +36,16 @@ def test_a_photo_is_as_sure_as_asked_for_just_from_a_score_on(query, data, confi
     assert ((sure >= confidence) == (score >= query.score_at(confidence)))[clear].all()
 
 
+@pytest.mark.parametrize("terms", [2, 3, 5, 8, 16])
+def test_a_photo_scores_the_same_to_the_last_bit_whoever_is_beside_it(terms):
+    rng = np.random.default_rng(terms)
+    weights, slope, offset, *scores = rng.normal(size=(303, terms)).astype(np.float32)
+    query = ScoredQuery(np.zeros((terms, 1), np.float32), weights, Curves(np.abs(slope) + 1, offset))
+    together = query.combine(np.array(scores))
+    assert together.tolist() == [float(query.combine(one[None])[0]) for one in scores]
+    assert together[7:90].tolist() == query.combine(np.array(scores[7:90])).tolist()
+
+
 @given(queries(least=2), st.data(), st.floats(0.001, 0.999))
 def test_whoever_reaches_a_score_may_reach_it_and_who_cannot_by_one_term_may_not(query, data, confidence):
     scores, cut = data.draw(regions(len(query.weights))), query.score_at(confidence)
