@@ -163,7 +163,7 @@ class Searcher:
 
     def _is_sure(self, ranking: Ranking, prepared: Prepared) -> bool:
         """Whether the best photo is more likely than not to be right."""
-        best = paging.by_score(ranking, prepared.marks, 1, 0, None).ranked
+        best = ranking.best(1)
         return bool((prepared.scored.confidence(best.term_scores) >= SURE).any())
 
     def corpus(self) -> Corpus:

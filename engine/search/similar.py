@@ -158,6 +158,8 @@ class _Found:
             self.likeness.settle(
                 _may_be_best(scores, listed, wanted.stop + len(marked) if wanted.stop else len(scores))
             )
+        else:  # where each photo of a stack has a place of its own, which of them is the best is settled for all pages
+            self.likeness.settle(self.stacked[confidence[self.stacked] >= self.cut - ROUNDED])
         order = self.order()
         self.likeness.settle(order[self.is_later(order)][wanted])
 

@@ -78,11 +78,14 @@ def parse(text: str, is_compound: Callable[[str], bool] = lambda _: False, *, be
 
     for item in _ITEM.finditer(text):
         typed = item["quoted"] if item["quoted"] is not None else item["plain"]
+        if item["filter"]:
+            if item["minus"]:
+                raise QueryError(f"“{item[0].strip()}” is a filter with a minus", "Filters say which photos to keep")
+            if typed.strip():
+                filters[item["filter"]] = typed.strip()
+            continue
         words = bare(normalise(typed))
         if not any(character.isalnum() for character in words):
-            continue
-        if item["filter"]:
-            filters[item["filter"]] = typed.strip()
             continue
         plain = item["quoted"] is None and not item["minus"] and item["weight"] is None
         if plain:
@@ -183,8 +186,8 @@ def parse_time(text: str) -> datetime:
             continue
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter where it is in no year that has a number in UTC
         today = datetime.now(UTC).date()
         example: date = today - timedelta(days=30)
         raise QueryError(f"“{text}” is not a date", f"Write 2024, 2024-07 or {example.isoformat()}") from None
-    return moment.replace(tzinfo=moment.tzinfo or UTC)

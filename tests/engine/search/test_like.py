@@ -1,5 +1,8 @@
 """A search by an image, alone and with words beside it, finds what the definition says."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
 import pytest
 
@@ -53,6 +56,25 @@ def test_scores_are_the_likeness_times_the_confidence_of_the_words(searcher, see
     )
     assert [hit.score for hit in results.hits] == sorted((hit.score for hit in results.hits), reverse=True)
     assert all(0 <= hit.confidence <= 1 for hit in results.hits)
+
+
+def test_pages_by_date_list_each_stack_once(searcher, colour_encoder, seen):
+    rng = np.random.default_rng(1)
+    photos = []
+    for i in range(40):
+        pixels = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        first = new_photo(colour_encoder, f"/twins/{i}.jpg", pixels, datetime(2030, 1, 1, tzinfo=UTC) + timedelta(i))
+        again = replace(first.metadata, taken_at=first.metadata.taken_at - timedelta(1000))
+        photos += [first, replace(first, path=f"/twins/again-{i}.jpg", metadata=again)]
+    searcher.store.apply(Batch(added=photos))
+    indexes.refresh(searcher.store)
+    listed, cursor = [], None
+    while cursor or not listed:
+        page = search_like(searcher, seen, "folder:/twins", top=7, sort="date", cursor=cursor)
+        listed += [{hit.photo.id, *hit.duplicates} for hit in page.hits]
+        cursor = page.next
+    assert page.total == len(listed) == 40
+    assert len(set.union(*listed)) == 80
 
 
 def test_pages_filters_order_and_cut_off_are_those_of_any_search(searcher, seen):

@@ -14,7 +14,7 @@ from engine.library.records import Batch
 from engine.library.store import Store
 from engine.search import ranking
 from engine.search import searcher as searcher_module
-from engine.search.searcher import GUESS, Searcher
+from engine.search.searcher import FEW, GUESS, Searcher
 from engine.search.similar import search_like
 from engine.words.query import Filters, parse_time
 from tests.conftest import COLOURS
@@ -206,6 +206,32 @@ def test_filters_leave_only_photos_that_pass_and_stay_exact(searcher):
     assert [h.photo.id for h in searcher.search("red after:2021 before:2021-07", top=5, min_confidence=0).hits] == [
         h.photo.id for h in results.hits
     ]
+
+
+@pytest.mark.parametrize("query", ["red^2 green^3 yellow", "purple^1.5 cyan blue^3 red"])
+def test_pages_of_several_terms_list_each_photo_once(searcher, query):
+    filters = Filters(after=parse_time("2021"), before=parse_time("2021-07"))
+    listed, cursor = [], None
+    while cursor or not listed:
+        page = searcher.search(query, top=1, min_confidence=0, cursor=cursor, filters=filters)
+        listed += [hit.photo.id for hit in page.hits]
+        cursor = page.next
+    assert sorted(listed) == sorted(set(listed))
+    assert len(listed) == page.total > 20
+
+
+def test_a_mark_does_not_make_guesses_join_in(filled, colour_bundle, monkeypatch):
+    searcher = Searcher(filled, colour_bundle)
+    few = "red after:2021 before:2021-02"
+    hits = searcher.search(few, top=0).hits
+    assert hits[0].confidence > 0.5 > hits[-1].confidence
+    monkeypatch.setattr(searcher.bundle, "spec", replace(searcher.bundle.spec, min_confidence=hits[1].confidence))
+    before = [hit.photo.id for hit in searcher.search(few).hits]
+    assert 0 < len(before) < FEW
+    Feedback(filled).mark("red", hits[-1].photo.id, relevant=True)
+    found = searcher.search(few).hits
+    assert [hit.photo.id for hit in found] == [hits[-1].photo.id, *before]
+    assert not any(hit.guess for hit in found)
 
 
 def test_a_filter_is_not_asked_of_the_database_twice_but_sees_what_is_new(searcher, colour_encoder, monkeypatch):

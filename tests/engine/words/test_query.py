@@ -92,6 +92,19 @@ def test_what_people_noted_is_a_filter_too():
     assert (filters.keyword, filters.lens, filters.rating) == ("new york", "50mm", 4)
 
 
+@pytest.mark.parametrize("value", ["★★★", "❤", "/", "(1)"])
+def test_a_filter_is_read_as_it_is_whatever_it_is_made_of(value):
+    assert parse(f"dog keyword:{value}").filters == Filters(keyword=value)
+    assert parse(f'dog folder:"{value}"').filters == Filters(folder=value)
+    assert parse('dog camera:"" lens:" "').filters == Filters()
+
+
+@pytest.mark.parametrize("text", ["dog -type:png", '-folder:"/a b" dog'])
+def test_a_filter_with_a_minus_is_refused_rather_than_turned_round(text):
+    with pytest.raises(QueryError, match="filter with a minus"):
+        parse(text)
+
+
 @pytest.mark.parametrize("text", ["six", "6", "-1", "4.5"])
 def test_a_rating_is_up_to_five_stars(text):
     with pytest.raises(QueryError, match="rating:4 for photos with four stars"):
@@ -102,6 +115,16 @@ def test_a_rating_is_up_to_five_stars(text):
 def test_a_date_that_is_none_is_refused(text):
     with pytest.raises(QueryError, match="is not a date"):
         parse_time(text)
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59-10:00", "0001-01-01T00:00:00+14:00"])
+def test_a_time_in_no_year_that_has_a_number_in_utc_is_refused(text):
+    with pytest.raises(QueryError, match="is not a date"):
+        parse(f"dog after:{text}")
+
+
+def test_a_time_with_an_offset_is_one_in_utc():
+    assert parse("dog after:2024-01-01T01:00:00+02:00").filters.after == datetime(2023, 12, 31, 23, tzinfo=UTC)
 
 
 @given(st.text(max_size=200))
