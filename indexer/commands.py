@@ -5,14 +5,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from engine.errors import LibraryError, LibraryNotFound, UnseenError
 from engine.library import indexes
 from engine.library.basis import Basis
-from engine.library.database import DATABASE
+from engine.library.database import DATABASE, is_library
 from engine.library.lock import writer_lock
 from engine.library.status import status_of
 from engine.library.store import Store
@@ -28,9 +27,6 @@ from indexer.samples import sample_photos
 from indexer.scan import Scan, scan
 from indexer.updating import bundle_for, index_folders
 from indexer.wording import report_in_words, shown, status_in_words
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command()
@@ -220,7 +216,7 @@ def demo(folder: str | None, library: Path | None, port: int | None, no_serve: b
 
 def _existing(library: Path | None) -> Path:
     folder = load_settings(library=library).library
-    if not (folder / DATABASE).is_file():
+    if not is_library(folder):
         raise LibraryNotFound(f"There is no library in {folder}", "Make one with: unseen index FOLDER")
     return folder
 
@@ -247,7 +243,7 @@ def _samples() -> Scan:
 
 
 def _plan_without_writing(settings: Settings, found: Scan, retry_failed: bool, prune: bool, new_model: bool) -> Plan:
-    if not (settings.library / DATABASE).is_file():
+    if not is_library(settings.library):
         return Plan(len(found), 0, 0, 0, 0, found.unreadable, [])
     bundle, _ = bundle_for(settings)
     with Store.open(settings.library) as store:

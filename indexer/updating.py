@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from engine.errors import UnseenError
 from engine.library import indexes
-from engine.library.database import DATABASE
+from engine.library.database import is_library
 from engine.library.lock import writer_lock
 from engine.library.region_map import RegionMap
 from engine.library.store import Store
@@ -82,7 +82,7 @@ def take_over(store: Store, name: str, bundle: Bundle) -> None:
 def bundle_for(settings: Settings) -> tuple[Bundle, str]:
     """The bundle to index with, and the name to find it by again: the user's choice, else the library's own."""
     name = settings.model
-    if "model" not in settings.model_fields_set and (settings.library / DATABASE).is_file():
+    if "model" not in settings.model_fields_set and is_library(settings.library):
         with Store.open(settings.library) as store:
             name = store.info().bundle
     bundle = open_bundle(name, settings.cache)
@@ -122,7 +122,7 @@ class EncoderWhenNeeded:
 
 def _holds_any_of(library: Path, roots: list[str]) -> bool:
     """Whether there is something to remove: a photo or a failure of these folders."""
-    if not (library / DATABASE).is_file():
+    if not is_library(library):
         return False
     with Store.open(library) as store:
         return any(next(store.known_files(root), None) or store.failures(root) for root in roots)

@@ -6,7 +6,7 @@ SQLite in WAL mode: one writer, many readers that never wait.
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select, text
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from engine.errors import LibraryError, LibraryNotFound, LibraryReadOnly
 from engine.library.records import LibraryInfo
@@ -45,21 +45,12 @@ class Database:
                 f"Cannot make the library folder {folder}: {error.strerror}", "Name another one with --library"
             ) from None
         store = cls(folder, _writable_engine(folder / DATABASE))
-        with store.guard():
-            store.migrate()
-            with store.writing() as connection:
-                if connection.execute(select(library.c.id)).first() is None:
-                    now = datetime.now(UTC)
-                    connection.execute(
-                        insert(library).values(
-                            id=1,
-                            bundle=bundle,
-                            fingerprint=fingerprint,
-                            generation=0,
-                            created_at=now,
-                            updated_at=now,
-                        )
-                    )
+        with store.writing() as connection:  # all at once, so that nobody finds half a library
+            store._migrate(connection, "head")
+            if connection.execute(select(library.c.id)).first() is None:
+                now = datetime.now(UTC)
+                made = {"bundle": bundle, "fingerprint": fingerprint, "created_at": now, "updated_at": now}
+                connection.execute(insert(library).values(id=1, generation=0, **made))
         return store
 
     @classmethod
@@ -70,7 +61,7 @@ class Database:
         LibraryNotFound, or LibraryError for a database that is damaged or of another version.
         """
         path = folder / DATABASE
-        if not path.is_file():
+        if not is_library(folder):
             raise LibraryNotFound(f"There is no library in {folder}", "Make one with: unseen index FOLDER")
         store = cls(folder, _writable_engine(path) if writable else _reading_engine(path))
         with store.guard():
@@ -96,23 +87,26 @@ class Database:
 
     def migrate(self, revision: str = "head") -> None:
         """Bring the schema to `revision`. A database newer than this program is refused, not touched."""
+        with self.writing() as connection:
+            self._migrate(connection, revision)
+
+    def _migrate(self, connection: Connection, revision: str) -> None:
         from alembic import command
         from alembic.script import ScriptDirectory
 
         config = _alembic_config()
-        with self.writing() as connection:
-            version = _schema_version(connection)
-            known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-            if version is not None and version not in known:
-                raise LibraryError(
-                    f"The library in {self.folder} was written by a newer version of unseen (schema {version})",
-                    "Update unseen",
-                )
-            config.attributes["connection"] = connection
-            if revision == "head" or (revision != "base" and revision > (version or "")):
-                command.upgrade(config, revision)
-            else:
-                command.downgrade(config, revision)
+        version = _schema_version(connection)
+        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        if version is not None and version not in known:
+            raise LibraryError(
+                f"The library in {self.folder} was written by a newer version of unseen (schema {version})",
+                "Update unseen",
+            )
+        config.attributes["connection"] = connection
+        if revision == "head" or (revision != "base" and revision > (version or "")):
+            command.upgrade(config, revision)
+        else:
+            command.downgrade(config, revision)
 
     @contextmanager
     def guard(self) -> Iterator[None]:
@@ -188,6 +182,20 @@ class Database:
             return _schema_version(connection)
 
 
+def is_library(folder: Path) -> bool:
+    """Whether there is a library in `folder`, be it damaged; one whose making was cut short is none."""
+    path = folder / DATABASE
+    if not path.is_file():
+        return False
+    try:
+        with closing(_connect_reading(path)) as connection:
+            return connection.execute("SELECT 1 FROM library").fetchone() is not None
+    except sqlite3.OperationalError as error:
+        return "no such table" not in str(error)
+    except sqlite3.DatabaseError:
+        return True
+
+
 def head_revision() -> str:
     """The newest schema version this program knows, read from the names of the migrations."""
     import migrations.versions
@@ -221,16 +229,25 @@ def _writable_engine(path: Path) -> Engine:
 
 
 def _reading_engine(path: Path) -> Engine:
-    """A folder that cannot be written cannot hold the shared memory of WAL; nobody writes there, so go without."""
+    """Where it cannot write, each connection is a new one: its owner may have begun to write meanwhile, or ended."""
+    return _engine(lambda: _connect_reading(path), writable=False, kept=_can_write(path.parent))
+
+
+def _connect_reading(path: Path) -> sqlite3.Connection:
+    """A folder that cannot be written cannot hold the shared memory of WAL; while nobody writes there, go without."""
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    writable = os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
-    if not writable and not path.with_name(f"{DATABASE}-wal").exists():
+    if not _can_write(path.parent) and not path.with_name(f"{DATABASE}-wal").exists():
         uri += "&immutable=1"
-    return _engine(lambda: sqlite3.connect(uri, uri=True, timeout=30, check_same_thread=False), writable=False)
+    return sqlite3.connect(uri, uri=True, timeout=30, check_same_thread=False)
 
 
-def _engine(connect: Any, *, writable: bool) -> Engine:
-    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=16, max_overflow=-1)
+def _can_write(folder: Path) -> bool:
+    return os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _engine(connect: Any, *, writable: bool, kept: bool = True) -> Engine:
+    pool: Any = {"poolclass": QueuePool, "pool_size": 16, "max_overflow": -1} if kept else {"poolclass": NullPool}
+    engine = create_engine("sqlite://", creator=connect, **pool)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _: object) -> None:

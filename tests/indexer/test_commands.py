@@ -340,9 +340,27 @@ def test_a_damaged_database_is_not_blamed_on_the_index(unseen, colours, library)
 
 def test_db_upgrade_brings_an_old_library_to_this_version(unseen, library, colour_bundle):
     with Store.create(library.folder, str(colour_bundle.folder), colour_bundle.fingerprint) as store:
-        store.migrate("base")
+        store.migrate("0001")
     status, out, _ = unseen("db", "upgrade")
     assert status == 0 and out[0].startswith(f"The library in {library.folder} is at schema 0")
+
+
+@pytest.mark.parametrize("cut_short", ["an empty file", "a database without tables", "a library without its row"])
+def test_a_library_whose_making_was_cut_short_is_none_and_is_made_by_the_next_run(unseen, colours, library, cut_short):
+    database = library.folder / "library.db"
+    library.folder.mkdir()
+    if cut_short == "an empty file":
+        database.touch()
+    elif cut_short == "a database without tables":
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+    else:
+        with Store.create(library.folder, "colours", "f") as store, store.writing() as connection:
+            connection.exec_driver_sql("DELETE FROM library")
+    for command in (["status"], ["search", "red"], ["db", "check"], ["db", "upgrade"], ["tags", "x.jpg"]):
+        one_line(unseen(*command), "There is no library in", "unseen index FOLDER")
+    assert unseen("index", colours)[0] == 0
+    assert unseen("search", "red", "--top", "1")[1][0].endswith("red.jpg")
 
 
 @pytest.mark.parametrize("command", ["upgrade", "check", "rebuild"])

@@ -261,8 +261,8 @@ def test_an_index_of_batches_that_the_database_has_lost_is_discarded(store, tmp_
     store.close()
     for file in store.folder.glob("library.db*"):
         file.unlink()
-        if (tmp_path / "backup" / file.name).exists():
-            shutil.copy(tmp_path / "backup" / file.name, file)
+    for file in (tmp_path / "backup").glob("library.db*"):
+        shutil.copy(file, store.folder)
     with Store.open(store.folder, writable=True) as again:
         indexes.discard_if_ahead(again)
         assert index_files(again) == []

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from engine.errors import LibraryError, LibraryNotFound, LibraryReadOnly
 from engine.library import database as database_module
+from engine.library.database import is_library
 from engine.library.records import Batch, Companion, Failure, FileStamp, Metadata
 from engine.library.store import Store
 from engine.words.query import Filters
@@ -311,6 +312,38 @@ def test_writing_to_a_library_that_may_only_be_read_is_refused(store):
     read_only = Store(store.folder, database_module._reading_engine(store.folder / "library.db"))
     with read_only, pytest.raises(LibraryReadOnly, match="cannot be written"):
         read_only.apply(Batch(added=[photo()]))
+
+
+def test_a_library_is_made_all_at_once(tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("engine.library.database.insert", killed)
+        Store.create(tmp_path, "colours", "f")
+    assert not is_library(tmp_path)
+    with pytest.raises(LibraryNotFound):
+        Store.open(tmp_path)
+    with Store.create(tmp_path, "colours", "f") as store:
+        assert is_library(tmp_path)
+        assert store.info().fingerprint == "f"
+
+
+def test_a_reader_without_the_right_to_write_sees_what_the_owner_writes(tmp_path, monkeypatch):
+    with Store.create(tmp_path, "colours", "f") as store:
+        store.apply(Batch(added=[photo("/0.jpg", 0)]))
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.library.database._can_write", lambda folder: False)
+        with Store.open(tmp_path) as reader:
+            assert reader.count() == 1
+            with monkeypatch.context() as again:
+                again.setattr("engine.library.database._can_write", lambda folder: True)
+                owner = Store.create(tmp_path, "colours", "f")
+            for i in range(1, 200):
+                owner.apply(Batch(added=[photo(f"/{i}.jpg", i)]))
+            assert reader.count() == 200
+            owner.close()
+            assert (reader.count(), reader.generation(), reader.problems()) == (200, 200, [])
 
 
 def test_problems_names_maps_without_photos_while_photos_without_maps_wait(store):
