@@ -270,7 +270,7 @@ def _look_at(searcher: "Searcher", image: Path) -> "tuple[RegionMap, NDArray[np.
     except OSError as error:
         raise UnseenError(f"Cannot read the photo {image}: {error.strerror}") from None
     photo = searcher.store.photo_at(os.path.abspath(image))  # noqa: PTH100  (resolve() would follow symlinks)
-    if photo is not None and photo.stamp == FileStamp(status.st_size, status.st_mtime_ns):
+    if photo is not None and photo.stamp == FileStamp.of(status):
         region_map = searcher.store.region_map(photo.id)
         _, class_scores = searcher.store.class_scores([photo.id])
         if region_map is not None and len(class_scores):

@@ -1,6 +1,8 @@
 """What a scan leaves out: by `--exclude`, by `.unseenignore`, and because no person put it there."""
 
+import errno
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -40,7 +42,10 @@ class Rule:
 
 def rules_of_file(folder: str) -> list[Rule]:
     """The rules in the `.unseenignore` of a folder; an empty file leaves out all of it. Raises OSError."""
-    with open(os.path.join(folder, IGNORE_FILE), encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH118, PTH123
+    path = os.path.join(folder, IGNORE_FILE)  # noqa: PTH118  (paths may hold bytes that are not UTF-8)
+    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  (a pipe would never end)
+        raise OSError(errno.EINVAL, "not a file", path)
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
         lines = [line.strip() for line in file]
     wanted = [line for line in lines if line and not line.startswith("#")]
     return [Rule.parse(folder, line) for line in wanted or ["*"]]

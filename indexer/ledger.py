@@ -65,9 +65,7 @@ class Ledger:
     def note(self, path: str, stamp: FileStamp, companions: Iterable[Companion] = ()) -> None:
         """A photo was found; a second time changes nothing."""
         key = os.fsencode(path)
-        added = self._db.execute(
-            "INSERT OR IGNORE INTO found VALUES (?, ?, ?)", (key, stamp.size, _signed(stamp.mtime_ns))
-        )
+        added = self._db.execute("INSERT OR IGNORE INTO found VALUES (?, ?, ?)", (key, *stamp))
         if added.rowcount == 0:
             return
         self.found += 1
@@ -200,9 +198,4 @@ class Ledger:
 
 
 def _companion(one: Companion) -> tuple[bytes, str, int, int]:
-    return os.fsencode(one.path), one.kind, one.stamp.size, _signed(one.stamp.mtime_ns)
-
-
-def _signed(number: int) -> int:
-    """A time that SQLite can hold; a disk with a broken clock may say any."""
-    return max(-(1 << 63), min(number, (1 << 63) - 1))
+    return os.fsencode(one.path), one.kind, *one.stamp

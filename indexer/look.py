@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.library import thumbnails
-from engine.library.records import Companion, FileStamp, KnownFile, NewPhoto
+from engine.library.records import Companion, FileStamp, KnownFile, Metadata, NewPhoto
 from engine.library.region_map import RegionMap
 from engine.library.store import Store
 from engine.model.bundle import Bundle
@@ -48,10 +48,14 @@ class ToRead:
 
 @dataclass(frozen=True)
 class Copy:
-    """A file with a content that another thread has begun to look at."""
+    """A file with a content that another thread has begun to look at.
+
+    `metadata` is what it says of itself; None where that is what the other one says: neither has a sidecar.
+    """
 
     stamp: FileStamp
     content_hash: bytes
+    metadata: Metadata | None
 
 
 class Looker:
@@ -63,7 +67,7 @@ class Looker:
         self._store = store
         self._encoder = encoder
         self._decoders = Decoders()
-        self._begun: set[bytes] = set()  # contents that are not in the library yet
+        self._begun: dict[bytes, bool] = {}  # contents that are not in the library yet; whether there is a sidecar
         self._lock = threading.Lock()
 
     @property
@@ -80,17 +84,20 @@ class Looker:
             if known is not None:
                 return self._recognised(known, file, item, sidecar)
             with self._lock:
-                if file.content_hash in self._begun:
-                    return Copy(file.stamp, file.content_hash)
-                self._begun.add(file.content_hash)
-            return self._new(file, item, sidecar)
+                described = self._begun.get(file.content_hash)
+                if described is None:
+                    self._begun[file.content_hash] = sidecar is not None
+            if described is None:
+                return self._new(file, item, sidecar)
+            says = self._decode(file, sidecar).metadata if described or sidecar is not None else None
+            return Copy(file.stamp, file.content_hash, says)
         except UnreadablePhoto as error:
             return error
 
     def forget(self, content_hash: bytes) -> None:
         """A content is in the library now, or failed."""
         with self._lock:
-            self._begun.discard(content_hash)
+            self._begun.pop(content_hash, None)
 
     def is_fresh(self, content_hash: bytes) -> bool:
         """Whether a content is new in this run, so that no photo of the library can have had it before."""
@@ -124,12 +131,11 @@ class Looker:
         )
 
     def _recognised(self, known: NewPhoto, file: PhotoFile, item: ToRead, sidecar: bytes | None) -> NewPhoto:
-        """The same content in this file; what it says of itself may have changed in a sidecar."""
-        photo = at(known, file.path, file.stamp, item.companions)
+        """The same content in this file; what sidecars say may differ."""
         same_file = item.known is not None and item.known.content_hash == file.content_hash
-        if sidecar is None and not same_file:
-            return photo
-        return replace(photo, metadata=dated_by_file(self._decode(file, sidecar).metadata, file.stamp))
+        described = sidecar is not None or any(one.kind == "sidecar" for one in known.companions)
+        says = self._decode(file, sidecar).metadata if same_file or described else None
+        return at(known, file.path, file.stamp, item.companions, says)
 
     def _decode(self, file: PhotoFile, sidecar: bytes | None) -> Decoded:
         return self._decoders.decode(file.data, file.path, self._encoder.input_size, sidecar)
@@ -145,7 +151,9 @@ class Looker:
         return None
 
 
-def at(photo: NewPhoto, path: str, stamp: FileStamp, companions: tuple[Companion, ...]) -> NewPhoto:
-    """The same content in another file."""
-    metadata = dated_by_file(photo.metadata, stamp)
+def at(
+    photo: NewPhoto, path: str, stamp: FileStamp, companions: tuple[Companion, ...], says: Metadata | None = None
+) -> NewPhoto:
+    """The same content in another file, which may say something else of itself."""
+    metadata = dated_by_file(photo.metadata if says is None else says, stamp)
     return replace(photo, path=path, stamp=stamp, metadata=metadata, companions=companions)

@@ -47,7 +47,8 @@ def pair(names: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
             if shown is not None:
                 photos[first] += [(name, "raw") for name in together if suffix_of(name) in RAW_SUFFIXES]
     for name in rest:
-        of = owner.get(_stem(name))
+        exactly = os.path.splitext(name)[0]  # noqa: PTH122
+        of = exactly if exactly in photos else owner.get(_stem(name))
         if of is not None and suffix_of(name) == _SIDECAR:
             photos[of].append((name, "sidecar"))
         elif of is not None and suffix_of(of) in _TAKEN_TOGETHER and suffix_of(name) in _VIDEOS:

@@ -182,6 +182,7 @@ class _Run:
         self._some_wait = self._ledger.count("waiting") > 0
         self._roots = store.roots()
         self._recorded = {(failure.path, failure.stamp, failure.reason) for failure in store.failures()}
+        self._failing = {path for path, _, _ in self._recorded}
         self._recent: dict[bytes, NewPhoto] = {}  # photos that a thread may not have seen in the library, by content
         self._copies: dict[bytes, list[tuple[ToRead, Copy]]] = {}  # that came before the photo they are copies of
         self._batch = Batch(
@@ -219,7 +220,7 @@ class _Run:
     def _take(self, item: ToRead, outcome: NewPhoto | Copy | UnreadablePhoto) -> None:
         """Sort what was seen into the batch."""
         if isinstance(outcome, UnreadablePhoto):
-            if item.known is not None and not (isinstance(outcome, UnreadFile) and self._waits(item.known)):
+            if item.known is not None and not isinstance(outcome, UnreadFile):
                 self._batch.removed.append(item.known.id)
                 self._batch.touched.pop(item.known.id, None)
                 self._batch.companions.pop(item.known.id, None)
@@ -229,19 +230,20 @@ class _Run:
             fresh = not self._some_wait and self._looker.is_fresh(outcome.content_hash)
             self._put(outcome, item.known, fresh=fresh)
             for other, copy in self._copies.pop(outcome.content_hash, ()):
-                self._put(at(outcome, other.path, copy.stamp, other.companions), other.known)
+                self._put(_as_copy(outcome, other, copy), other.known)
         elif outcome.content_hash in self._recent:
-            photo = self._recent[outcome.content_hash]
-            self._put(at(photo, item.path, outcome.stamp, item.companions), item.known)
+            self._put(_as_copy(self._recent[outcome.content_hash], item, outcome), item.known)
         else:
             self._copies.setdefault(outcome.content_hash, []).append((item, outcome))
 
     def _put(self, photo: NewPhoto, known: KnownFile | None, *, fresh: bool = False) -> None:
         """Add a photo to the batch as what it is: touched, changed, moved or new."""
-        self._recent[photo.content_hash] = photo
+        self._recent.setdefault(photo.content_hash, photo)
         if known is not None and known.content_hash == photo.content_hash and not self._waits(known):
             self._batch.touched[known.id] = photo.stamp
             self._batch.described[known.id] = photo.metadata
+            if photo.path in self._failing:
+                self._batch.healed.append(photo.path)
             self.report.unchanged += 1
         elif known is not None:
             self._batch.updated[known.id] = photo
@@ -325,6 +327,10 @@ class _Run:
             self._looker.forget(content_hash)
         self._batch, self._replaced = Batch(), []
         self._committed_at = time.monotonic()
+
+
+def _as_copy(photo: NewPhoto, item: ToRead, copy: Copy) -> NewPhoto:
+    return at(photo, item.path, copy.stamp, item.companions, copy.metadata)
 
 
 Item = TypeVar("Item")

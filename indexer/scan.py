@@ -194,7 +194,7 @@ class _Walk:
         except OSError as error:
             self._cannot_read(entry.path, error)
             return None
-        return FileStamp(status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+        return FileStamp.of(status) if stat.S_ISREG(status.st_mode) else None
 
     def _cannot_read(self, path: str, error: OSError) -> None:
         self._found.unreadable.append(Failure(path, UNREAD, (error.strerror or str(error)).lower()))

@@ -28,6 +28,11 @@ class FileStamp(NamedTuple):
     size: int
     mtime_ns: int
 
+    @classmethod
+    def of(cls, status: os.stat_result) -> "FileStamp":
+        """What the file system says of a file, within what a database holds: a disk with a broken clock may say any."""
+        return cls(status.st_size, max(-(1 << 63), min(status.st_mtime_ns, (1 << 63) - 1)))
+
 
 @dataclass(frozen=True)
 class Metadata:

@@ -185,7 +185,8 @@ class Store(Database):
             row = connection.execute(_BY_CONTENT, {"content_hash": content_hash}).first()
             if row is None:
                 return None
-            words = connection.execute(select(keywords.c.keyword).where(keywords.c.photo_id == row.id)).scalars()
+            words = connection.execute(select(keywords.c.keyword).where(keywords.c.photo_id == row.id)).scalars().all()
+        belonging = tuple(self.companions_of([row.id]).get(row.id, ()))
         return NewPhoto(
             row.path,
             FileStamp(row.size, row.mtime_ns),
@@ -197,6 +198,7 @@ class Store(Database):
             RegionMap.from_bytes(Grid(row.rows, row.cols), row.codes),
             np.frombuffer(row.class_scores, np.float16),
             row.warning,
+            belonging,
         )
 
     def keywords_of(self, ids: Sequence[int]) -> dict[int, list[str]]:

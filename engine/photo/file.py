@@ -44,18 +44,13 @@ def read_file(path: str) -> PhotoFile:
     """Read a file once; raises UnreadFile if that fails or it changes meanwhile, UnreadablePhoto if it is too large."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123  (paths may hold bytes that are not UTF-8)
-            before = _stamp(file.fileno())
+            before = FileStamp.of(os.fstat(file.fileno()))
             if before.size > MAX_BYTES:
                 raise UnreadablePhoto(path, f"{before.size:,} bytes, more than {MAX_BYTES:,}")
             data = file.read()
-            after = _stamp(file.fileno())
+            after = FileStamp.of(os.fstat(file.fileno()))
     except OSError as error:
         raise UnreadFile(path, (error.strerror or str(error)).lower()) from None
     if before != after or len(data) != after.size:
         raise UnreadFile(path, "changed while it was being read")
     return PhotoFile(path, data, after, hashlib.blake2b(data, digest_size=16).digest())
-
-
-def _stamp(descriptor: int) -> FileStamp:
-    status = os.fstat(descriptor)
-    return FileStamp(status.st_size, status.st_mtime_ns)

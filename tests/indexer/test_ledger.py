@@ -101,7 +101,7 @@ def test_only_a_change_of_a_sidecar_makes_a_photo_be_read_again(now, before, oth
 
 
 def test_names_of_any_bytes_and_times_of_broken_clocks_are_kept():
-    ledger = compared({"/r/caf\udce9": (FileStamp(1, -(1 << 62)), ()), "/r/z": (FileStamp(1, 1 << 80), ())})
+    ledger = compared({"/r/caf\udce9": (FileStamp(1, -(1 << 63)), ()), "/r/z": (FileStamp(1, (1 << 63) - 1), ())})
     assert [path for path, _, _ in ledger.found_files()] == ["/r/caf\udce9", "/r/z"]
 
 

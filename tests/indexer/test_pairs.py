@@ -18,6 +18,10 @@ from indexer.pairs import pair
         (["a.jpg", "a.cr2", "a.cr2.xmp"], {"a.jpg": [("a.cr2", "raw"), ("a.cr2.xmp", "sidecar")]}),
         (["a.jpg", "a.jpg.xmp", "a.xmp"], {"a.jpg": [("a.jpg.xmp", "sidecar"), ("a.xmp", "sidecar")]}),
         (["notes.txt", "a.xmp"], {}),
+        (
+            ["a.JPG", "a.JPG.xmp", "a.jpg", "a.jpg.XMP"],
+            {"a.JPG": [("a.JPG.xmp", "sidecar")], "a.jpg": [("a.jpg.XMP", "sidecar")]},
+        ),
     ],
 )
 def test_files_that_are_one_photo_to_people_are_one(names, expected):

@@ -15,11 +15,12 @@ from sqlalchemy import insert, select
 
 from engine.errors import WrongBundle
 from engine.library import indexes, thumbnails
+from engine.library.feedback import Feedback
 from engine.library.records import Batch
 from engine.library.schema import feedback
 from engine.library.store import Store
 from engine.model.bundle import Bundle
-from engine.photo import open_picture, read_file, squash
+from engine.photo import UnreadFile, open_picture, read_file, squash
 from indexer import look, pipeline
 from indexer.scan import scan
 from tests.conftest import ColourEncoder, paint
@@ -410,6 +411,27 @@ def test_a_sidecar_that_is_written_later_is_read_without_looking_at_the_photo_ag
     assert said(library, photo) == (None, [])
 
 
+@pytest.mark.parametrize("at_once", [True, False], ids=["in one run", "one after the other"])
+@pytest.mark.parametrize("order", ["abc", "cab", "bca"])
+def test_each_copy_of_a_photo_has_what_its_own_sidecar_says(library, photos, at_once, order):
+    said_of = {"a": (5, ["mine"]), "b": (2, ["theirs"]), "c": (None, [])}
+    copies = []
+    for number, name in enumerate(order):
+        copies.append(photos / f"{number}{name}" / "x.jpg")
+        if number:
+            copies[-1].parent.mkdir()
+            shutil.copy(copies[0], copies[-1])
+        else:
+            paint(copies[-1], "red")
+        rating, words = said_of[name]
+        if words:
+            copies[-1].with_suffix(".xmp").write_text(XMP.format(rating, *words))
+        if not at_once:
+            library.index(photos)
+    library.index(photos)
+    assert [said(library, copy) for copy in copies] == [said_of[name] for name in order]
+
+
 def test_a_sidecar_moves_with_its_photo(library, photos, unneeded):
     photo = paint(photos / "a.jpg", "red")
     (photos / "a.xmp").write_text(XMP.format(5, "sea"))
@@ -603,6 +625,44 @@ def test_an_interrupt_writes_what_is_in_hand_and_the_next_run_goes_on(library, p
         assert store.roots() == []
         assert indexes.check(store) == []
     assert counts(library.index(photos)) == {"found": 60, "added": 60 - done, "unchanged": done}
+
+
+@pytest.mark.parametrize("keep_missing", [True, False])
+def test_a_photo_that_cannot_be_read_for_a_moment_keeps_its_id_and_what_was_said_of_it(
+    library, photos, monkeypatch, keep_missing
+):
+    library.index(album(photos, 3))
+    ids, before = library.ids(), library.content()
+    with Store.open(library.folder, writable=True) as store:
+        Feedback(store).mark("red", ids["000.jpg"], relevant=True)
+    later(photos / "000.jpg")
+    with monkeypatch.context() as patch:
+        reading = look.read_file
+
+        def fails(path):
+            if path.endswith("000.jpg"):
+                raise UnreadFile(path, "input/output error")
+            return reading(path)
+
+        patch.setattr(look, "read_file", fails)
+        assert counts(library.index(photos, keep_missing=keep_missing)) == {"found": 3, "unchanged": 2, "failed": 1}
+        assert library.content() == before
+        assert library.failures() == {"000.jpg": "input/output error"}
+    assert counts(library.index(photos)) == {"found": 3, "unchanged": 3}
+    assert (library.ids(), library.failures()) == (ids, {})
+    with library.open() as store:
+        assert [mark.photo_id for mark in Feedback(store).of("red")] == [ids["000.jpg"]]
+
+
+@pytest.mark.parametrize("seconds", [10**10, -(10**10)])
+def test_a_file_from_a_far_time_is_indexed_like_any_other_and_not_read_again(library, photos, seconds):
+    album(photos, 2)
+    (photos / "bad.jpg").write_bytes(b"no")
+    for name in ("000.jpg", "bad.jpg"):
+        os.utime(photos / name, (seconds, seconds))
+    assert counts(library.index(photos)) == {"found": 3, "added": 2, "failed": 1}
+    assert counts(library.index(photos)) == {"found": 3, "unchanged": 2, "failed": 1}
+    assert library.heard.total == 0
 
 
 def test_an_interrupted_run_removes_nothing(library, photos, colour_bundle):

@@ -6,6 +6,7 @@ import pytest
 
 from engine.errors import UnseenError
 from engine.library.records import Failure
+from indexer.ignore import IGNORE_FILE
 from indexer.ledger import UNREAD
 from indexer.scan import scan, within
 
@@ -122,6 +123,16 @@ def test_pipes_and_sockets_are_not_touched(tmp_path):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "b.jpg"))
         assert found(tmp_path) == []
+
+
+def test_a_pipe_in_place_of_an_ignore_file_is_not_waited_for(tmp_path):
+    make(tmp_path, "in/a.jpg")
+    os.mkfifo(tmp_path / "in" / IGNORE_FILE)
+    result = scan([tmp_path])
+    assert (len(result), [(failure.path, failure.reason) for failure in result.unreadable]) == (
+        0,
+        [(str(tmp_path / "in"), "not a file")],
+    )
 
 
 def test_names_that_are_not_utf8_are_found_as_they_are(tmp_path):
