@@ -1,8 +1,11 @@
 """Reads a file once, and says what became of one that cannot be used."""
 
+import errno
 import hashlib
 import os
+import stat
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from engine.errors import PhotoError
 from engine.library.records import FileStamp
@@ -40,10 +43,19 @@ class PhotoFile:
     content_hash: bytes
 
 
+def open_file(path: str) -> BinaryIO:
+    """Open a plain file for reading; raises OSError for anything else, such as a pipe, which would be waited for."""
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a plain file")
+    return file
+
+
 def read_file(path: str) -> PhotoFile:
     """Read a file once; raises UnreadFile if that fails or it changes meanwhile, UnreadablePhoto if it is too large."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123  (paths may hold bytes that are not UTF-8)
+        with open_file(path) as file:
             before = FileStamp.of(os.fstat(file.fileno()))
             if before.size > MAX_BYTES:
                 raise UnreadablePhoto(path, f"{before.size:,} bytes, more than {MAX_BYTES:,}")
