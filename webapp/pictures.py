@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from pathlib import PurePath
+from typing import BinaryIO
 
 from flask import Response, request, send_file
 from PIL import Image
@@ -17,6 +18,7 @@ from engine.errors import PhotoError
 from engine.library import thumbnails
 from engine.library.records import Photo
 from engine.photo import open_picture, read_file
+from engine.photo.file import open_file
 from engine.search.serialise import readable, version
 from webapp.errors import FileGone
 from webapp.library import current
@@ -41,13 +43,15 @@ def original(photo: Photo) -> Response:
     kind = SHOWN_AS_IS.get(photo.format.lower())
     path = file_of(photo)
     try:
-        status = os.stat(path)  # noqa: PTH116  (paths may hold bytes that are not UTF-8)
+        with open_file(path) as file:
+            status = os.fstat(file.fileno())
+            upright = kind is not None and _orientation(file, photo.format) in (0, 1)
         etag = f"{status.st_mtime_ns:x}-{status.st_size:x}"
-        if kind is None or _orientation(path) not in (0, 1):
+        if not upright:
             return _picture(f"{etag}-jpeg", lambda: _scaled(photo, LARGEST))
         name = PurePath(readable(photo.path)).name
         response = send_file(path, kind, conditional=True, download_name=name, etag=etag)
-    except (OSError, ValueError, SyntaxError) as error:
+    except OSError as error:
         raise _gone(photo, error) from None
     response.headers["Cache-Control"] = "private, no-cache"
     return response
@@ -99,9 +103,13 @@ def _jpeg(image: Image.Image, size: int) -> bytes:
     return buffer.getvalue()
 
 
-def _orientation(path: str) -> int:
-    with Image.open(path) as picture:
-        return int(picture.getexif().get(_ORIENTATION, 1))
+def _orientation(file: BinaryIO, format_: str) -> int | None:
+    """How a picture is to be turned, as its header says; None for what is not of this format or is damaged there."""
+    Image.MAX_IMAGE_PIXELS = None  # nothing is decoded here, and where it is there are limits
+    with suppress(Exception):  # which damaged headers may lead to; whoever decodes the file will say what is wrong
+        picture = Image.open(file, formats=(format_,))
+        return int(Image.Image.getexif(picture).get(_ORIENTATION, 1))  # PNG's own decodes all pixels
+    return None
 
 
 def _gone(photo: Photo, error: Exception) -> FileGone:

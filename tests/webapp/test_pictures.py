@@ -1,4 +1,5 @@
 import os
+import sqlite3
 from io import BytesIO
 
 import pytest
@@ -8,6 +9,7 @@ from engine.library import thumbnails
 from engine.settings import Settings
 from tests.conftest import paint
 from tests.webapp.conftest import exif, index
+from tests.webapp.test_attacks import png
 from webapp import create_app
 
 API = "/api/v1/images"
@@ -92,6 +94,32 @@ def test_an_upright_original_is_the_file_byte_for_byte(client, ids, painted):
         assert response.data == painted[place].read_bytes()
         part = client.get(f"{API}/{ids[painted[place].name]}/original", headers={"Range": "bytes=0-9"})
         assert (part.status_code, part.data) == (206, painted[place].read_bytes()[:10])
+
+
+def test_an_original_costs_a_header_however_many_pixels_it_has(one):
+    path, photo_id, client = one
+    path.write_bytes(png(40_000, 40_000))  # as if the rest came later: whoever decodes it finds nothing
+    with sqlite3.connect(path.parent / "library" / "library.db") as database:
+        database.execute("UPDATE photos SET format = 'PNG'")
+    response = client.get(f"{API}/{photo_id}/original")
+    assert (response.status_code, response.data) == (200, path.read_bytes())
+
+
+def test_a_file_that_is_of_another_format_by_now_is_sent_as_a_jpeg(one):
+    path, photo_id, client = one
+    Image.new("RGB", (30, 20), "red").save(path, "PNG")
+    response = client.get(f"{API}/{photo_id}/original")
+    assert response.mimetype == "image/jpeg"
+    assert picture(response).size == (30, 20)
+
+
+@pytest.mark.parametrize("part", ["thumbnail", "original"])
+def test_a_pipe_in_the_place_of_a_photo_is_not_waited_for(one, part):
+    path, photo_id, client = one
+    path.unlink()
+    os.mkfifo(path)
+    response = client.get(f"{API}/{photo_id}/{part}")
+    assert (response.status_code, response.json["type"]) == (410, "urn:unseen:problem:file-gone")
 
 
 def test_an_original_that_lies_on_its_side_is_sent_upright(one):
