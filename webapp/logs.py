@@ -66,7 +66,8 @@ def register(app: Flask, settings: Settings) -> None:
                 "path": request.script_root + asked,
                 "status": response.status_code,
                 "milliseconds": round((time.perf_counter() - g.started) * 1000, 1) if "started" in g else None,
-                "bytes": response.calculate_content_length(),
+                # Of what is made while it is sent, nothing is known; to count it would hold back every event of a run.
+                "bytes": response.calculate_content_length() if response.is_sequence else response.content_length,
                 "client": request.remote_addr,
                 "token": g.get("token"),
                 "request_id": g.get("request_id"),

@@ -3,6 +3,8 @@
 import json
 import logging
 import re
+import sys
+import threading
 
 import pytest
 
@@ -63,6 +65,20 @@ def test_a_line_tells_how_it_went_but_not_what_was_searched_for(client, lines):
     assert line.fields["milliseconds"] > 0
     assert line.fields["bytes"] > 0
     assert "red" not in json.dumps(line.fields)
+
+
+def test_a_stream_of_events_begins_at_once_also_where_requests_are_logged(own, lines):
+    own.extensions["unseen.jobs"].command = [sys.executable, "-c", "import signal; signal.pause()"]
+    client = own.test_client()
+    job = client.post(f"{API}/index", json={}).json
+    ender = threading.Timer(30, own.extensions["unseen.jobs"].close)  # or a stream that says nothing would never end
+    ender.start()
+    stream = client.get(job["events_url"], buffered=False)
+    assert "event: progress" in next(stream.iter_encoded()).decode()
+    assert client.get(job["url"]).json["state"] == "running"
+    stream.close()
+    ender.cancel()
+    assert [line.fields["bytes"] for line in lines() if line.fields["path"] == job["events_url"]] == [None]
 
 
 def test_it_tells_that_where_it_shall(settings, lines):
