@@ -7,6 +7,7 @@ this is for.
 
 import os
 import secrets
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +31,7 @@ DAYS = 30  # that a session lasts
 RATE = 60  # costly calls a minute for each client, where others than this machine may ask
 GUESSES = 10  # wrong tokens a minute from one address
 PUBLIC = frozenset({"static", "auth.login", "auth.send_token", "library.healthz", "health"})
+SECRET = 32  # bytes that sessions are signed with
 NOTED = 3600.0  # seconds after which the use of a token is noted again
 
 auth = Blueprint("auth", __name__)
@@ -176,10 +178,15 @@ def _secret(folder: Path) -> bytes:
     """What sessions are signed with: kept beside the library, so that they outlive the server."""
     path = folder / "session.key"
     with suppress(OSError):
-        return path.read_bytes()
-    secret = secrets.token_bytes(32)
+        kept = path.read_bytes()
+        if len(kept) >= SECRET:  # else a power failure has cut it short
+            return kept
+    secret = secrets.token_bytes(SECRET)
     with suppress(OSError):  # without a library, or one that can be written, sessions end with the server
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor, partial = tempfile.mkstemp(dir=folder, suffix=".partial")  # readable by its owner only
         with os.fdopen(descriptor, "wb") as file:
             file.write(secret)
+            file.flush()
+            os.fsync(descriptor)
+        Path(partial).replace(path)
     return secret

@@ -169,6 +169,16 @@ def test_a_session_outlives_the_server_but_not_a_forged_signature(guarded, clien
     assert (guarded.extensions["unseen"].folder / "session.key").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("left", [b"", b"short"])
+def test_a_key_that_a_power_failure_has_cut_short_is_made_again(own, left):
+    key = own.extensions["unseen"].folder / "session.key"
+    key.write_bytes(left)
+    page = create_app(own.extensions["unseen"].settings).test_client().get("/login")
+    assert (page.status_code, len(key.read_bytes())) == (200, 32)
+    assert key.stat().st_mode & 0o077 == 0
+    assert list(key.parent.glob("*.partial")) == []
+
+
 def test_guesses_are_limited_for_each_address(guarded, client, secret):
     now = [0.0]
     guarded.extensions[GUESSES] = Limit(10, 10, lambda: now[0])
