@@ -143,8 +143,13 @@ def _folders_of(library: Path) -> list[str]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Within, a request to end is like Ctrl-C: what is in hand is finished."""
-    previous = signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    """Within, a request to end is like Ctrl-C: what is in hand is finished. A second one adds nothing."""
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: None)  # a second Ctrl-C would end it amid the batch
+        signal.raise_signal(signal.SIGINT)
+
+    previous = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:

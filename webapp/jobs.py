@@ -99,8 +99,8 @@ class Jobs:
         """Let a job end after the batch in hand; one that has ended stays as it is. Raises NoJob."""
         with self._changed:
             job = self.get(job_id)
-            if job.over or self._process is None:
-                return job
+            if job.over or job.state == "stopping" or self._process is None:
+                return job  # a second interrupt would end it amid the batch in hand
             self._process.send_signal(signal.SIGINT)
             return self._change(job_id, state="stopping")
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from indexer.scan import scan
+from indexer.stopping import stoppable
 from indexer.watch import MOST, Watch, folders_of
+from indexer.watch_command import _terminable
 from tests.conftest import paint
 
 ROOT = Path(__file__).parents[2]
@@ -128,6 +130,13 @@ def test_what_comes_moves_and_goes_while_it_is_watched_is_in_the_library(watchin
     assert watching.wait() == 0
     with library.open() as store:
         assert store.roots() == [str(photos)]
+
+
+def test_who_is_asked_twice_to_end_still_finishes_what_is_in_hand():
+    with _terminable(), stoppable() as stop:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGTERM)
+        assert stop.is_set()
 
 
 def test_a_burst_of_ten_thousand_files_is_in_the_library_to_the_last_one(watching, library, photos):

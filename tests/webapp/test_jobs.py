@@ -103,6 +103,31 @@ def test_closing_ends_the_running_job_and_takes_no_more(jobs, monkeypatch):
         jobs.start(["/photos"])
 
 
+# A run that takes its time for the batch in hand, unless it is interrupted again
+LONG_BATCH = """
+import os, signal, threading
+def note(*_):
+    signal.signal(signal.SIGINT, lambda *_: os._exit(9))
+signal.signal(signal.SIGINT, note)
+print('{"event": "progress", "done": 1}', flush=True)
+while signal.getsignal(signal.SIGINT) is note: threading.Event().wait(0.01)
+threading.Event().wait(0.5)
+print('{"found": 1, "added": 1}', flush=True)
+os._exit(130)
+"""
+
+
+def test_a_server_that_stops_tells_a_run_once_so_that_the_batch_in_hand_is_kept(jobs):
+    jobs.command = [sys.executable, "-c", LONG_BATCH]
+    job = jobs.start(["/photos"])
+    while not job.done:
+        job = jobs.after(job.id, job.version, 20)
+    jobs.stop()
+    jobs.close()
+    job = ended(jobs, job)
+    assert (job.state, job.report) == ("cancelled", {"found": 1, "added": 1})
+
+
 def test_a_job_that_never_was_is_not_found(jobs):
     with pytest.raises(NoJob):
         jobs.get(1)
