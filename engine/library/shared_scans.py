@@ -19,7 +19,8 @@ from engine.library.sketch import Sketches
 
 Kind = tuple[Literal["sketch", "draft"], int]  # what is scanned, and how many regions are pooled
 
-KEPT = 64 << 20  # bytes of scores, for each segment
+KEPT = 64 << 20  # bytes of what was found, for each segment
+BESIDE = 2048  # bytes that a term takes beside its scores
 
 
 @dataclass
@@ -36,7 +37,7 @@ class SharedScans:
     def __init__(self, sketches: Sketches, drafts: Sketches, count: int) -> None:
         self._parts = {"sketch": sketches, "draft": drafts}
         self._count = count
-        self._most = max(KEPT // max(8 * count, 1), 1)  # terms that are kept
+        self._most = max(KEPT // (8 * count + BESIDE), 1)  # terms that are kept
         self._terms: OrderedDict[tuple[Kind, bytes], _Term] = OrderedDict()  # the one asked for last comes last
         self._scanning = False
         self._changed = threading.Condition()  # of the terms and of whether a scan goes on

@@ -1,6 +1,7 @@
 """Queries that come together share a scan, one that comes again needs none, and each gets its own scores."""
 
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -78,7 +79,7 @@ def test_a_term_that_was_scanned_is_not_scanned_again_until_it_is_forgotten(scan
 
 
 def test_only_so_much_is_kept_and_what_was_asked_for_last(sketches, scanned, monkeypatch):
-    monkeypatch.setattr(shared_scans, "KEPT", 4 * 8 * COUNT)
+    monkeypatch.setattr(shared_scans, "KEPT", 4 * (8 * COUNT + shared_scans.BESIDE))
     scans = SharedScans(sketches, sketches, COUNT)
     expected = scan.sketch_scores(sketches, queries(20), K, COUNT)
     assert_same(scans.sketch_scores(queries(20), K), expected)
@@ -87,6 +88,16 @@ def test_only_so_much_is_kept_and_what_was_asked_for_last(sketches, scanned, mon
     assert scanned == []
     scans.sketch_scores(queries(20)[:1], K)
     assert scanned == [1]
+
+
+def test_what_is_kept_of_few_photos_is_bounded_too(sketches):
+    kept = SharedScans(sketches, sketches, 16)
+    tracemalloc.start()
+    for seed in range(100):
+        kept.sketch_scores(queries(100, seed), K)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken / 10_000 * kept._most < 1.5 * shared_scans.KEPT
 
 
 def test_all_who_come_while_a_scan_goes_on_share_the_next_one(scans, sketches, scanned, monkeypatch):
