@@ -51,7 +51,7 @@ class WordVectors:
         try:
             arrays = (np.load(folder / file, mmap_mode="r") for file in FILES)
             text, offsets, lengths, letters, vectors, rank = map(np.asarray, arrays)  # a memmap takes µs to look up
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:  # EOFError of an empty file
             raise WordsError(f"Cannot read the word vectors in {folder}: {error}", "Delete the folder") from None
         self._words = SortedWords(text, offsets, Outline(lengths, letters))
         self._vectors = vectors

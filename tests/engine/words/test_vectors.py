@@ -97,6 +97,16 @@ def test_a_file_is_converted_once_and_again_when_it_changes(tmp_path, monkeypatc
     assert open_word_vectors(str(path), tmp_path / "cache").words == ["moon", "sun"]
 
 
+def test_a_cache_that_a_power_failure_has_emptied_says_what_to_do(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("sun 1 0\n")
+    open_word_vectors(str(path), tmp_path / "cache")
+    for file in (tmp_path / "cache").rglob("*.npy"):
+        file.write_bytes(b"")
+    with pytest.raises(WordsError, match="Delete the folder"):
+        open_word_vectors(str(path), tmp_path / "cache")
+
+
 def test_looking_up_a_converted_word_imports_neither_gensim_nor_torch(words, tmp_path):
     program = (
         "import sys; from pathlib import Path; from engine.words.vectors import open_word_vectors\n"
