@@ -56,7 +56,10 @@ def with_tags(packet: bytes | None, tags: Sequence[str]) -> bytes:
             bag = SubElement(SubElement(home, name), f"{RDF}Bag")
             for word in words:
                 SubElement(bag, f"{RDF}li").text = word
-    body: bytes = ElementTree.tostring(root, "utf-8")
+    try:
+        body: bytes = ElementTree.tostring(root, "utf-8")
+    except RecursionError:
+        raise ValueError("not XMP: elements within elements too deep") from None
     return _BEGIN + body + _END
 
 

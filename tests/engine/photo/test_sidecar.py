@@ -42,7 +42,11 @@ def test_a_new_sidecar_is_written_and_one_that_is_right_is_left_alone(tmp_path):
     assert metadata_from_xmp(Path(sidecar_path(photo)).read_bytes()).keywords == ()
 
 
-@pytest.mark.parametrize("junk", [b"no XML", b"<x>&bomb;</x>", b'<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>'])
+@pytest.mark.parametrize(
+    "junk",
+    [b"no XML", b"<x>&bomb;</x>", b'<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>', b"<a>" * 5000 + b"</a>" * 5000],
+    ids=["no XML", "unknown entity", "entities", "deep"],
+)
 def test_a_sidecar_that_cannot_be_read_is_not_touched(tmp_path, junk):
     (tmp_path / "a.jpg.xmp").write_bytes(junk)
     with pytest.raises(UnreadablePhoto, match="not XMP"):
