@@ -45,6 +45,11 @@ class Basis:
         extent = np.stack([np.abs([high, low]).max(axis=(0, 1)) / 127, (high - low).max(axis=0) / 255])
         return cls(matrix, (SPARE * np.maximum(extent, 1e-6 * extent.max() + 1e-12)).astype(np.float32))
 
+    def check(self) -> None:
+        """Raise ValueError where no coordinates can be these, as in a damaged file."""
+        if not (np.isfinite(self._inverse).all() and np.isfinite(self.units).all()):  # LinAlgError is a ValueError too
+            raise ValueError("not the coordinates of region maps")
+
     @cached_property
     def _inverse(self) -> NDArray[np.float64]:
         return np.linalg.inv(self.matrix.astype(np.float64))

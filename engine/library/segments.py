@@ -84,6 +84,7 @@ class Segment:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         arrays = layout.arrays(mapped)
         basis = Basis(arrays["matrix"], arrays["units"])
+        basis.check()
         sketches, drafts = (Sketches(form, basis, arrays[name]) for name, form in layout.forms.items())
         seen = Looks(**{name: arrays[name] for name in looks.ARRAYS})
         return cls(path, arrays["ids"], arrays["columns"], sketches, drafts, seen, mapped, _stamp(status))

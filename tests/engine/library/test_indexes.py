@@ -83,6 +83,22 @@ def test_index_files_that_are_deleted_or_damaged_are_made_again(store):
         assert held(region_index.load(store.folder, region_index.library_of(store))) == truth(store)
 
 
+@pytest.mark.parametrize("number", [0.0, np.nan, np.inf])
+def test_a_segment_whose_coordinates_are_none_is_left_out_and_made_again(store, number):
+    add(store, 1, 2)
+    indexes.refresh(store)
+    library = region_index.library_of(store)
+    (path,) = store.folder.glob("*.maps")
+    matrix = Segment.open(path, library).basis.matrix
+    data = path.read_bytes()
+    path.write_bytes(data.replace(matrix.tobytes(), np.full_like(matrix, number).tobytes()))
+    with pytest.raises(ValueError):  # of NumPy, or ours
+        Segment.open(path, library)
+    assert region_index.load(store.folder, library).segments == ()
+    indexes.refresh(store)
+    assert indexes.check(store) == []
+
+
 def test_an_empty_library_has_no_index_files(store):
     add(store, 1)
     indexes.refresh(store)
