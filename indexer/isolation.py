@@ -1,7 +1,8 @@
 """Decoders that may crash, hang or swallow memory work in a process of their own, which is ended if they do.
 
 JPEG, PNG, WebP, GIF and BMP are decoded where they are: their decoders are small, their cost follows from the size that
-the header tells, and no damaged file was ever found to upset them. The libraries behind the other formats are large.
+the header tells, and no damaged file was ever found to upset them. The libraries behind the other formats are large;
+the one for RAW files is asked for whatever is called so, however it begins.
 What such a process says is not trusted either: `indexer.wire`.
 """
 
@@ -14,7 +15,8 @@ import sys
 import threading
 import time
 
-from engine.photo import UnreadablePhoto
+from engine.photo import RAW_SUFFIXES, UnreadablePhoto
+from engine.photo.formats import suffix_of
 from indexer import wire
 from indexer.decode import Decoded, decode
 
@@ -37,7 +39,7 @@ class Decoders:
 
     def decode(self, data: bytes, path: str, size: int, sidecar: bytes | None = None) -> Decoded:
         """As `indexer.decode.decode`; also raises UnreadablePhoto for what would take too long or too much memory."""
-        if data.startswith(_MILD) or not data:
+        if not data or (data.startswith(_MILD) and suffix_of(path) not in RAW_SUFFIXES):
             return decode(data, path, size, sidecar)
         process = getattr(self._mine, "process", None)
         if process is None or not process.usable:

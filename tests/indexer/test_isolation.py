@@ -84,6 +84,14 @@ def test_a_decoder_that_goes_wrong_costs_one_photo(decoders, how, reason, monkey
     assert decoders.decode(tiff(), "/photos/fine.tif", 32).width == 64
 
 
+@pytest.mark.parametrize("name", ["mild.DNG", "mild.cr2"])
+def test_what_is_called_a_raw_file_is_decoded_apart_however_it_begins(decoders, name, monkeypatch):
+    monkeypatch.setattr(isolation, "decode", lambda *_: pytest.fail("decoded in this process"))
+    for head in (b"\xff\xd8\xff\xe1", b"BM", b"RIFF"):
+        with pytest.raises(UnreadablePhoto):
+            decoders.decode(head + bytes(200), f"/photos/{name}", 32)
+
+
 def test_what_comes_out_is_what_decoding_here_gives(decoders):
     there, here = decoders.decode(tiff(), "print", 32), isolation.decode(tiff(), "x", 32)
     np.testing.assert_array_equal(there.pixels, here.pixels)
