@@ -60,6 +60,13 @@ def test_what_cannot_be_said_is_refused_in_words(own, body, status, kind):
     assert (response.status_code, response.json["type"]) == (status, f"urn:unseen:problem:{kind}")
 
 
+@pytest.mark.parametrize("photo_id", [999, 2**63, 99999999999999999999])
+def test_a_mark_for_a_photo_that_never_was_is_a_page_that_says_so(own, photo_id):
+    response = own.test_client().post(f"/photo/{photo_id}/mark", data={"q": "red", "said": "match"})
+    assert response.status_code == 404
+    assert "There is no photo" in response.text
+
+
 def test_a_library_that_cannot_be_written_says_so(own, ids):
     folder = own.extensions["unseen"].folder
     own.test_client().get(f"{API}/status")

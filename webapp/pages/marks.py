@@ -4,6 +4,7 @@ from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from webapp import feedback
+from webapp.library import photo_of
 
 
 def mark(photo_id: int) -> ResponseReturnValue:
@@ -14,5 +15,5 @@ def mark(photo_id: int) -> ResponseReturnValue:
             if one.photo_id == photo_id:
                 feedback.take_back(one.id)
     else:
-        feedback.give(q, photo_id, relevant=said == "match")
+        feedback.give(q, photo_of(photo_id).id, relevant=said == "match")
     return redirect(url_for("pages.photo", photo_id=photo_id, q=q, at=request.form.get("at") or None), 303)
