@@ -107,7 +107,7 @@ class Where(Filtered):
     top: int = Field(50, ge=0, le=1_000_000, description="photos on a page; 0 is all of them")
     cursor: str = Field(
         "",
-        pattern=r"^(\d{1,18}|[A-Za-z][\w-]{19,})?$",
+        pattern=r"^(\d{1,18}|[A-Za-z][\w-]{6,})?$",
         description="where to go on, taken from `next`; or how many to pass over",
     )
 

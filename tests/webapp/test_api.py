@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from engine.library.listing import Place
 from engine.library.records import Companion, FileStamp, Metadata
 from engine.library.store import Store
 from engine.model.bundle import Bundle
@@ -226,6 +227,11 @@ def test_next_leads_through_a_list_in_every_order(client, sort):
         answered = client.get(answered["next"]).json
     assert found + [photo["id"] for photo in answered["items"]] == whole
     problem(client.get(f"{API}/images?cursor={'x' * 40}"), 400)
+
+
+@pytest.mark.parametrize("path", ["/a", "/ab", "/abc.jpg", "/photos/a.jpg"])
+def test_a_place_in_a_list_may_be_short(client, path):
+    assert ok(client, "/images", cursor=Place(path, None, 1).encode())["total"] > 0
 
 
 def test_the_heatmap_is_hot_where_the_colour_is(client, ids):
