@@ -21,6 +21,7 @@ SIDE = 512  # pixels that the longer side of a thumbnail has at least, where the
 SPARED = 640  # pixels of a longer side that is kept as it was decoded: resizing costs more than the few bytes do
 QUALITY = 80
 _PARTIAL = ".partial"
+_BEGIN, _END = b"\xff\xd8\xff", b"\xff\xd9"  # of a JPEG
 
 
 def thumbnail_path(folder: Path, content_hash: bytes) -> Path:
@@ -70,11 +71,12 @@ def write(folder: Path, content_hash: bytes, data: bytes) -> None:
 
 
 def read(folder: Path, content_hash: bytes) -> bytes | None:
-    """A kept thumbnail, or None where it has to be made."""
+    """A kept thumbnail, or None where it has to be made: also where a power failure left a file of zeros, or a part."""
     try:
-        return thumbnail_path(folder, content_hash).read_bytes() or None
+        data = thumbnail_path(folder, content_hash).read_bytes()
     except OSError:
         return None
+    return data if data.startswith(_BEGIN) and data.endswith(_END) else None
 
 
 def remove(folder: Path, content_hash: bytes) -> None:

@@ -49,6 +49,16 @@ def test_a_missing_thumbnail_is_put_back_into_the_library(one, tmp_path):
     assert thumbnails.thumbnail_path(tmp_path / "library", bytes.fromhex(kept.stem)) == kept
 
 
+@pytest.mark.parametrize("size", ["", "?size=64", "?size=900"])
+def test_a_damaged_thumbnail_is_made_again(one, tmp_path, size):
+    _, photo_id, client = one
+    client.get(f"{API}/{photo_id}/thumbnail")
+    (kept,) = (tmp_path / "library" / "thumbnails").rglob("*.jpg")
+    kept.write_bytes(bytes(5000))
+    picture(client.get(f"{API}/{photo_id}/thumbnail{size}"))
+    assert max(Image.open(kept).size) >= 512
+
+
 def test_the_thumbnail_stays_when_the_file_is_gone_and_larger_views_fall_back_to_it(one):
     path, photo_id, client = one
     client.get(f"{API}/{photo_id}/thumbnail")

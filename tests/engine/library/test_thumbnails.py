@@ -6,6 +6,7 @@ from PIL import Image
 from engine.library import thumbnails
 
 HASH = bytes(range(16))
+PICTURE = thumbnails.make(Image.new("RGB", (60, 40), "red"))
 
 
 @pytest.mark.parametrize(
@@ -19,8 +20,8 @@ def test_a_thumbnail_fits_and_keeps_proportions_and_is_never_enlarged(size, expe
 
 def test_a_thumbnail_is_found_by_the_content_of_its_photo(tmp_path):
     assert thumbnails.read(tmp_path, HASH) is None
-    thumbnails.write(tmp_path, HASH, b"picture")
-    assert thumbnails.read(tmp_path, HASH) == b"picture"
+    thumbnails.write(tmp_path, HASH, PICTURE)
+    assert thumbnails.read(tmp_path, HASH) == PICTURE
     assert thumbnails.thumbnail_path(tmp_path, HASH) == tmp_path / "thumbnails" / "00" / f"{HASH.hex()}.jpg"
 
 
@@ -34,8 +35,9 @@ def test_writing_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_a_thumbnail_cut_short_by_a_power_failure_counts_as_missing(tmp_path):
-    thumbnails.write(tmp_path, HASH, b"")
+@pytest.mark.parametrize("left", [b"", bytes(len(PICTURE)), PICTURE[:-20], PICTURE[:-20] + bytes(20)])
+def test_a_thumbnail_that_a_power_failure_has_damaged_counts_as_missing(tmp_path, left):
+    thumbnails.write(tmp_path, HASH, left)
     assert thumbnails.read(tmp_path, HASH) is None
 
 
