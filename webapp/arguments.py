@@ -169,7 +169,7 @@ class Prefix(Arguments):
 class ThumbnailArguments(Arguments):
     """Which thumbnail."""
 
-    size: Side | Left = optional("longest side in pixels; the stored one where not given")
+    size: Side | Left = optional("longest side in pixels at most; the stored picture, of 512 to 640, for 512 or none")
     v: str | Left = optional("version of the photo; thumbnail_url has it, so that browsers keep the picture")
 
 

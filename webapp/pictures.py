@@ -33,7 +33,7 @@ _ORIENTATION = 0x0112  # EXIF
 
 
 def thumbnail(photo: Photo, size: int | None, asked_version: str | None) -> Response:
-    """The photo upright, its longest side at most `size` pixels; the stored thumbnail where `size` is None."""
+    """The photo upright, its longest side at most `size` pixels; for 512 or None the stored one, of up to 640."""
     etag = f"{photo.content_hash.hex()}-{size or thumbnails.SIDE}"
     return _picture(etag, lambda: _thumbnail(photo, size), forever=asked_version == version(photo))
 
