@@ -1,14 +1,18 @@
 """What a browser or a program may keep: an answer that depends on the library alone is good until the library changes.
 
 Its ETag is known from the state of the library before anything is computed, so asking again costs two short queries.
+What answers are made by, this program and the model with its cut-off, is part of it.
 """
 
 import hashlib
+from functools import lru_cache
+from importlib.metadata import version
 
 from flask import Flask, Response, g, request
 
 from engine.errors import UnseenError
 from engine.library.overview import Overview
+from engine.model.bundle import Bundle
 from webapp.answers import PREFIX
 from webapp.library import current
 
@@ -48,7 +52,14 @@ def _etag() -> str | None:
     library = current()
     try:
         state = Overview(library.database()).state()
+        maker = _maker(library.searcher().bundle)
     except UnseenError:
         return None  # the call itself will say what is wrong
     asked = f"{request.script_root}{request.full_path}\0{request.headers.get('Accept', '')}"
-    return hashlib.blake2b(f"{library.identity}\0{state}\0{asked}".encode(), digest_size=12).hexdigest()
+    return hashlib.blake2b(f"{library.identity}\0{state}\0{maker}\0{asked}".encode(), digest_size=12).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _maker(bundle: Bundle) -> str:
+    """Stands for what answers are made by; a bundle's cut-off and its calibration have no part in its fingerprint."""
+    return f"{version('unseen')} {bundle.fingerprint} {bundle.spec.to_json()}"

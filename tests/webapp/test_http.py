@@ -2,12 +2,13 @@
 
 import gzip
 import json
+import shutil
 
 import pytest
 
 from tests.webapp.conftest import index
 from tests.webapp.test_feedback import give
-from webapp import create_app
+from webapp import caching, create_app
 
 API = "/api/v1"
 SETTLED = [
@@ -50,6 +51,25 @@ def test_what_is_said_of_a_hit_is_a_change(own):
     give(client, "red", 1, True)
     headers = {"If-None-Match": changed.headers["ETag"]}
     assert client.get(f"{API}/search?q=red", headers=headers).status_code == 200
+
+
+def test_another_cut_off_of_the_model_is_a_change(own, colour_bundle, tmp_path):
+    settings = own.extensions["unseen"].settings
+    etag = own.test_client().get(f"{API}/search?q=red").headers["ETag"]
+    surer = shutil.copytree(colour_bundle.folder, tmp_path / "surer")
+    spec = json.loads((surer / "bundle.json").read_text())
+    (surer / "bundle.json").write_text(json.dumps({**spec, "min_confidence": 0.99}))
+    for model, status in ((settings.model, 304), (str(surer), 200)):
+        client = create_app(settings.model_copy(update={"model": model})).test_client()
+        assert client.get(f"{API}/search?q=red", headers={"If-None-Match": etag}).status_code == status
+
+
+def test_another_version_of_the_program_is_a_change(own, monkeypatch):
+    etag = own.test_client().get(f"{API}/tags").headers["ETag"]
+    monkeypatch.setattr(caching, "version", lambda name: "999")
+    caching._maker.cache_clear()  # as in a new process
+    assert own.test_client().get(f"{API}/tags", headers={"If-None-Match": etag}).status_code == 200
+    caching._maker.cache_clear()
 
 
 def test_etags_tell_answers_apart(client):
