@@ -8,6 +8,7 @@ from typing import Any
 from flask import Flask, Response, g, json, render_template, request
 from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
 
 from engine.errors import (
@@ -28,6 +29,11 @@ from webapp import texts
 logger = logging.getLogger("unseen.errors")
 
 MAX_UPLOAD = 64 << 20  # bytes
+WRITTEN = {  # how arguments with a form of their own are
+    "cursor": "Should be as “next” of the page before has it",
+    "region": "Should be a row and a column, such as 2,3",
+    "within": "Should be south,west,north,east in degrees",
+}
 NO_OBJECT = {"name": "body", "reason": "Should be an object"}
 
 
@@ -184,13 +190,8 @@ def invalid_arguments(error: ValidationError) -> Response:
         if request.get_json(silent=True) is None:
             return problem(400, "The body is not a JSON object")
         return problem(422, "The body is JSON, but not an object", "invalid-arguments", errors=[NO_OBJECT])
-    errors = [
-        {"name": str(fault["loc"][0]) if fault["loc"] else "body", "reason": fault["msg"]}
-        for fault in error.errors()
-        if fault["type"] != "none_required"  # that it might have been left out helps nobody
-    ]
-    detail = "; ".join(f"{fault['name']}: {fault['reason']}" for fault in errors)
-    return problem(422, detail, "invalid-arguments", errors=errors)
+    faults = _faults(error)
+    return problem(422, _told(faults), "invalid-arguments", errors=faults)
 
 
 def for_api() -> bool:
@@ -198,13 +199,20 @@ def for_api() -> bool:
     return request.path.startswith("/api/") and request.path != "/api/docs"
 
 
+def _is_seen() -> bool:
+    """Whether a person sees the answer: a page, or an original in a tab of its own."""
+    if request.endpoint == "photos.original":
+        return request.accept_mimetypes.best_match(["application/problem+json", "text/html"]) == "text/html"
+    return not for_api()
+
+
 def _known(error: UnseenError) -> ResponseReturnValue:
     status, kind = status_of(error)
-    if for_api():
-        response = problem(status, readable(str(error)), kind, **_members(error))
-    else:
+    if _is_seen():
         page = render_template("error.html", title=readable(error.message), detail=readable(error.hint))
         response = Response(page, status)
+    else:
+        response = problem(status, readable(str(error)), kind, **_members(error))
     if isinstance(error, TooMany):
         response.headers["Retry-After"] = str(max(1, ceil(error.seconds)))
     if isinstance(error, TokenNeeded):
@@ -221,21 +229,39 @@ def _members(error: UnseenError) -> dict[str, Any]:
 
 def _invalid(error: ValidationError) -> ResponseReturnValue:
     """Arguments of a page; those of the API are refused before they come this far."""
-    faults = [fault for fault in error.errors() if fault["type"] != "none_required"]
-    detail = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in faults)
-    return render_template("error.html", title=texts.text("not_readable"), detail=detail), 422
+    return render_template("error.html", title=texts.text("not_readable"), detail=_told(_faults(error))), 422
+
+
+def _faults(error: ValidationError) -> list[dict[str, str]]:
+    """Name and reason of each argument that is not what it should be."""
+    return [
+        {"name": str(fault["loc"][0]) if fault["loc"] else "body", "reason": _reason(fault)}
+        for fault in error.errors()
+        if fault["type"] != "none_required"  # that it might have been left out helps nobody
+    ]
+
+
+def _reason(fault: ErrorDetails) -> str:
+    """What is wrong, in words; a regular expression is none."""
+    if fault["type"] != "string_pattern_mismatch":
+        return fault["msg"]
+    return WRITTEN.get(str(fault["loc"][0]), "Is not written as it should be")
+
+
+def _told(faults: list[dict[str, str]]) -> str:
+    return "; ".join(f"{fault['name']}: {fault['reason']}" for fault in faults)
 
 
 def _http(error: HTTPException) -> ResponseReturnValue:
     if error.response is not None or error.code is None or error.code < 400:
         return error.get_response()
-    if for_api():
-        response = problem(error.code, error.description or error.name)
-    else:
+    if _is_seen():
         title, detail = error.name, error.description
         if error.code == HTTPStatus.NOT_FOUND:
             title, detail = texts.text("not_found"), texts.text("not_found_hint")
         response = Response(render_template("error.html", title=title, detail=detail), error.code)
+    else:
+        response = problem(error.code, error.description or error.name)
     for name, value in error.get_headers():
         if name.lower() not in {"content-type", "content-length"}:
             response.headers[name] = value  # such as Allow with 405

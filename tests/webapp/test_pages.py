@@ -207,6 +207,23 @@ def test_an_address_that_cannot_be_read_is_said_in_words(client, path):
 
 
 @pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/?q=red&cursor=%21", "of the page before"),
+        ("/photo/1?region=x", "a row and a column"),
+        ("/api/v1/images?cursor=%21", "of the page before"),
+        ("/api/v1/images/1/similar?region=x", "a row and a column"),
+        ("/api/v1/places?within=x", "in degrees"),
+    ],
+)
+def test_how_an_argument_is_written_is_said_in_words(client, path, words):
+    response = client.get(path)
+    assert response.status_code == 422
+    assert words in response.text
+    assert "pattern" not in response.text.lower()
+
+
+@pytest.mark.parametrize(
     ("path", "status"),
     [
         ("/photo/999", 404),

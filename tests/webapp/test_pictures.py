@@ -71,6 +71,20 @@ def test_the_thumbnail_stays_when_the_file_is_gone_and_larger_views_fall_back_to
     assert str(path) in response.json["detail"]
 
 
+def test_who_opens_an_original_that_is_gone_sees_a_page_and_a_program_a_problem(one):
+    path, photo_id, client = one
+    path.unlink()
+    browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+    for accept, kind in (
+        (browser, "text/html"),
+        ("*/*", "application/problem+json"),
+        ("image/*", "application/problem+json"),
+    ):
+        response = client.get(f"{API}/{photo_id}/original", headers={"Accept": accept})
+        assert (response.status_code, response.mimetype) == (410, kind)
+        assert path.name in response.text
+
+
 def test_a_thumbnail_that_cannot_be_made_is_a_problem_that_names_the_file(one):
     path, photo_id, client = one
     path.write_bytes(b"not a photo any more")
