@@ -4,6 +4,7 @@ What changed is scanned by folder and compared like any other scan, so a missed 
 """
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -89,11 +90,16 @@ def folders_of(paths: Iterable[str], roots: Sequence[str]) -> list[str]:
 
 def _mounts(table: str) -> Iterator[tuple[str, str]]:
     """Mount points and the kinds of their file systems, of the format of proc(5)."""
-    for line in table.splitlines():
+    for line in table.split("\n"):  # names may hold what else Python takes for the end of a line, or for blanks
         place, _, kind = line.partition(" - ")
-        fields = place.split()
+        fields = place.split(" ")
         if len(fields) > 4 and kind:
-            yield fields[4].encode().decode("unicode_escape"), kind.split()[0]
+            yield _named(fields[4]), kind.split(" ")[0]
+
+
+def _named(place: str) -> str:
+    """A mount point as it is called; in the table blanks and the like are octal numbers of bytes."""
+    return os.fsdecode(re.sub(rb"\\([0-3][0-7]{2})", lambda found: bytes([int(found[1], 8)]), os.fsencode(place)))
 
 
 def _kind(folder: str, table: Sequence[tuple[str, str]]) -> str:
@@ -105,6 +111,6 @@ def _kind(folder: str, table: Sequence[tuple[str, str]]) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(errors="surrogateescape")
+        return os.fsdecode(path.read_bytes())
     except OSError:  # another system than Linux
         return ""

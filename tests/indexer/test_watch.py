@@ -44,12 +44,23 @@ MOUNTS = """22 1 254:0 / / rw - ext4 /dev/vda rw
 40 22 0:35 / /mnt/nas rw,relatime shared:1 - nfs4 nas:/photos rw
 41 22 0:36 / /mnt/with\\040space rw - fuse.sshfs me@host: rw
 42 40 8:1 / /mnt/nas/local rw - ext4 /dev/sda1 rw
+43 22 0:37 / /mnt/Füße rw - nfs4 nas:/x rw
+44 22 0:38 / /mnt/a\u2028b\u00a0c rw - nfs4 nas:/y rw
+45 22 0:39 / /mnt/\udcff\\134 rw - cifs //nas/z rw
 """
 
 
 @pytest.mark.parametrize(
     ("folder", "silent"),
-    [("/home", False), ("/mnt/nas/2024", True), ("/mnt/with space/x", True), ("/mnt/nas/local/x", False)],
+    [
+        ("/home", False),
+        ("/mnt/nas/2024", True),
+        ("/mnt/with space/x", True),
+        ("/mnt/nas/local/x", False),
+        ("/mnt/Füße/x", True),
+        ("/mnt/a\u2028b\u00a0c", True),
+        ("/mnt/\udcff\\", True),
+    ],
 )
 def test_disks_of_other_machines_send_no_messages_and_are_looked_through_now_and_then(folder, silent):
     watch = Watch.of([folder], MOUNTS)
