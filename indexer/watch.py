@@ -5,8 +5,10 @@ What changed is scanned by folder and compared like any other scan, so a missed 
 
 import os
 import re
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,15 +44,19 @@ class Watch:
         """All folders once the system has begun to listen, so that nothing is missed; then those in which something has
         changed, each time after it has become quiet, and the silent ones now and then.
 
+        Once a folder is there that was not, or another one in its place, it begins anew with all that are there: what
+        happened to the others meanwhile was not heard. Of one that is gone nothing is said, as its disk may come back.
         `said` is told when the system has no room for more messages, from when on every folder is a silent one.
         """
         import watchfiles
 
-        loud, silent, due = self.loud, self.silent, -1.0  # when the silent ones are looked through again
+        loud, silent, due = self.loud, self.silent, 0.0  # when the silent ones are looked through again
+        everything: list[str] | None = [*loud, *silent]
         while True:
+            heard = _standing(loud)
             try:
                 for changed in watchfiles.watch(
-                    *[folder for folder in loud if os.path.isdir(folder)] or [os.devnull],  # noqa: PTH112
+                    *heard or [os.devnull],
                     watch_filter=None,
                     debounce=int(1000 * LONGEST),
                     step=int(1000 * QUIET),
@@ -58,16 +64,26 @@ class Watch:
                     yield_on_timeout=True,
                     ignore_permission_denied=True,
                 ):
-                    folders = folders_of((path for _, path in changed), loud)
-                    if due < 0:
-                        folders, due = [*self.loud, *self.silent], clock() + POLL
-                    elif clock() >= due:
-                        folders, due = [*folders, *silent], clock() + POLL
+                    folders = everything or folders_of((path for _, path in changed), list(_standing(loud)))
+                    if clock() >= due:
+                        folders += [folder for folder in _standing(silent) if folder not in folders]
+                        due = clock() + POLL
                     if folders:
                         yield folders
+                    everything = None
+                    gone = any(kind == watchfiles.Change.deleted and path in heard for kind, path in changed)
+                    if gone or _standing(loud) != heard:
+                        break
             except OSError as error:
-                said(f"The system sends no messages ({error}); changes are looked for every {POLL / 60:.0f} minutes.")
-                loud, silent, due = [], [*self.loud, *self.silent], min(due, 0.0)
+                if _standing(loud) == heard:
+                    said(
+                        f"The system sends no messages ({error}); changes are looked for every {POLL / 60:.0f} minutes."
+                    )
+                    loud, silent = [], [*loud, *silent]
+            else:
+                again = Watch.of([*loud, *silent])  # a disk that has come may be another machine's
+                loud, silent = again.loud, again.silent
+            everything = list(_standing([*loud, *silent]))
 
 
 def folders_of(paths: Iterable[str], roots: Sequence[str]) -> list[str]:
@@ -86,6 +102,17 @@ def folders_of(paths: Iterable[str], roots: Sequence[str]) -> list[str]:
         if not within(folder, chosen):
             chosen.append(folder)
     return chosen if len(chosen) <= MOST else sorted(roots)
+
+
+def _standing(folders: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Those of the folders that are there, with what tells each from another one in its place."""
+    found = {}
+    for folder in folders:
+        with suppress(OSError):
+            status = os.stat(folder)  # noqa: PTH116  (paths may hold bytes that are not UTF-8)
+            if stat.S_ISDIR(status.st_mode):
+                found[folder] = status.st_dev, status.st_ino
+    return found
 
 
 def _mounts(table: str) -> Iterator[tuple[str, str]]:

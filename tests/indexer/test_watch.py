@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from indexer import watch
 from indexer.scan import scan
 from indexer.stopping import stoppable
 from indexer.watch import MOST, Watch, folders_of
@@ -65,6 +67,47 @@ MOUNTS = """22 1 254:0 / / rw - ext4 /dev/vda rw
 def test_disks_of_other_machines_send_no_messages_and_are_looked_through_now_and_then(folder, silent):
     watch = Watch.of([folder], MOUNTS)
     assert (watch.silent == [folder]) is silent
+
+
+@pytest.fixture
+def two(tmp_path, monkeypatch):
+    """Two folders, and what is heard of them."""
+    monkeypatch.setattr(watch, "QUIET", 0.05)
+    monkeypatch.setattr(watch, "BREATH", 50)
+    folders = [tmp_path / "a", tmp_path / "b"]
+    return *folders, Watch([str(folder) for folder in folders], []).changes()
+
+
+def hear(changes, folder):
+    return next(folders for folders in changes if str(folder) in folders)
+
+
+@pytest.mark.timeout(60)
+def test_a_folder_that_is_there_later_is_looked_through_and_watched_from_then_on(two):
+    a, b, changes = two
+    a.mkdir()
+    assert next(changes) == [str(a), str(b)]
+    b.mkdir()
+    assert hear(changes, b) == [str(a), str(b)]
+    (b / "x.jpg").touch()
+    assert next(changes) == [str(b)]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_folder_that_goes_and_comes_back_is_watched_again(two, at_once):
+    a, b, changes = two
+    a.mkdir()
+    b.mkdir()
+    assert next(changes) == [str(a), str(b)]
+    shutil.rmtree(a)
+    if not at_once:
+        (b / "x.jpg").touch()
+        assert str(a) not in hear(changes, b)
+    a.mkdir()
+    hear(changes, a)
+    (a / "x.jpg").touch()
+    hear(changes, a)
 
 
 def test_a_part_of_a_folder_is_looked_at_by_the_rules_of_the_whole(tmp_path):
