@@ -10,7 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from engine.errors import UnseenError
-from engine.library.status import index_generation
+from engine.library.region_index import generation_on_disk
 from webapp.jobs import Jobs
 from webapp.library import Library
 
@@ -72,9 +72,9 @@ class State(Collector):
         for name, (description, value) in found.items():
             yield GaugeMetricFamily(name, description, value)
         yield CounterMetricFamily("unseen_photos_scored_closely", "Photos that a scan left in doubt", searcher.closely)
-        covered = index_generation(store.folder)
+        covered = generation_on_disk(store.folder)
         if covered is not None:
-            yield GaugeMetricFamily("unseen_index_generation", "Batches that the vector index covers", covered)
+            yield GaugeMetricFamily("unseen_index_generation", "Batches that the region index covers", covered)
 
 
 def exposition() -> Response:

@@ -126,7 +126,7 @@ class ModelOut(BaseModel):
 
 
 class IndexOut(BaseModel):
-    """The vector index."""
+    """The region index."""
 
     generation: int | None = Field(description="batches that it covers; null where there is none")
     up_to_date: bool = Field(description="whether that is all of them; what it lacks is searched all the same")
@@ -150,7 +150,9 @@ class StatusOut(BaseModel):
     failed: int
     model: ModelOut
     schema_version: str | None
-    generation: int = Field(description="batches written; it changes whenever anything does")
+    generation: int = Field(
+        description="batches of photos and failures written; marks, folders and tokens do not count"
+    )
     index: IndexOut
     disk: DiskOut
     created_at: datetime

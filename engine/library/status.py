@@ -88,7 +88,7 @@ def status_of(store: Store) -> Status:
         info.fingerprint,
         store.schema_version(),
         info.generation,
-        index_generation(folder),
+        generation_on_disk(folder),
         info.created_at,
         info.updated_at,
         _bytes(folder.glob(f"{DATABASE}*")),
@@ -98,7 +98,7 @@ def status_of(store: Store) -> Status:
 
 
 def index_generation(folder: Path) -> int | None:
-    """The generation that the vector index covers; None where there is none."""
+    """The generation that the region index covers; None where there is none."""
     return generation_on_disk(folder)
 
 
