@@ -156,6 +156,9 @@ def _debug() -> bool:
 
 def _keep_bytes_of_paths() -> None:
     """Names of files that are not UTF-8 come out as the bytes that they are, and no letter is an error."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started this
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

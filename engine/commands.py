@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from engine.errors import UnseenError
-from engine.options import json_option, library_option, model_option
+from engine.options import Share, json_option, library_option, model_option
 from engine.settings import load_settings
 
 if TYPE_CHECKING:
@@ -21,15 +22,25 @@ if TYPE_CHECKING:
     from engine.search.searcher import Searcher
 
 
-@click.command(context_settings={"ignore_unknown_options": True})  # a query may begin with -word
+class _Searching(click.Command):
+    """A command whose query may begin with -word, which click would take for a row of short options, such as -h."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """What begins with one - and is no option is the query, and goes to the end."""
+        valued = {name for one in self.params if isinstance(one, click.Option) and not one.is_flag for name in one.opts}
+        for i, (before, value) in enumerate(zip(["", *args], args, strict=False)):
+            if "--" not in args and before not in valued and re.match("-[^-]", value) and value != "-h":
+                return super().parse_args(ctx, [*args[:i], *args[i + 1 :], "--", value])
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_Searching)
 @click.argument("query", required=False)
 @click.option(
     "--like", type=click.Path(path_type=Path), metavar="IMAGE", help="Find photos that show what this image shows."
 )
 @click.option("--top", type=click.IntRange(min=0), default=20, show_default=True, help="How many photos; 0 means all.")
-@click.option(
-    "--min-confidence", type=click.FloatRange(0, 1), help="Leave out photos below this; the model has a default."
-)
+@click.option("--min-confidence", type=Share(), help="Leave out photos below this; the model has a default.")
 @click.option("--sort", type=click.Choice(["relevance", "date"]), default="relevance", show_default=True)
 @click.option("--exact", is_flag=True, help="Insist on a proven ranking and an exact total, whatever they cost.")
 @library_option
@@ -191,6 +202,21 @@ def models_show(name: str) -> None:
     click.echo(open_bundle(name, load_settings().cache).spec.to_json(), nl=False)
 
 
+@models.command("pull")
+@click.argument("address", metavar="URL")
+@click.option("--name", help="Name to call it by; its own if left out.")
+def models_pull(address: str, name: str | None) -> None:
+    """Fetch a bundle that somebody made: a zip archive of its folder, from a web address or a file.
+
+    \b
+    Example: unseen models pull https://example.org/birds.zip
+    """
+    from engine.model.pull import pull
+
+    bundle = pull(address, load_settings().cache, name)
+    click.echo(f"{bundle.folder.name}\t{len(bundle.tags)} tags\t{bundle.folder}")
+
+
 @models.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--name", help="Name of the bundle; the name of the file if left out.")
@@ -283,7 +309,7 @@ def _look_at(searcher: "Searcher", image: Path) -> "tuple[RegionMap, NDArray[np.
 
 
 def _print_json(value: object) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False))
+    click.echo(json.dumps(value, ensure_ascii=sys.stdout.encoding.lower() != "utf-8"))
 
 
 def _print_bytes(line: bytes) -> None:

@@ -1,8 +1,23 @@
 """Options that commands share."""
 
+from math import isnan
 from pathlib import Path
+from typing import Any
 
 import click
+
+
+class Share(click.FloatRange):
+    """A number from 0 to 1, which NaN is not."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """As a number; fails for anything else."""
+        number = float(super().convert(value, param, ctx))
+        return self.fail(f"{value!r} is not a number.", param, ctx) if isnan(number) else number
+
 
 library_option = click.option(
     "--library",

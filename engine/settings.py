@@ -27,7 +27,7 @@ Names = Annotated[tuple[str, ...], NoDecode]
 class Settings(BaseSettings):
     """What can be set; each field `x` is read from the environment variable `UNSEEN_X`, or from `x` in the file."""
 
-    model_config = SettingsConfigDict(env_prefix="UNSEEN_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="UNSEEN_", env_ignore_empty=True, frozen=True)
 
     # The library
     library: Path = Field(default_factory=lambda: user_data_path("unseen"), description="library folder")

@@ -12,7 +12,7 @@ import click
 
 from engine.errors import UnseenError
 from engine.library.records import Photo
-from engine.options import library_option, model_option
+from engine.options import Share, library_option, model_option
 from engine.photo import UnreadablePhoto
 from engine.photo.sidecar import sidecar_path, write_tags
 from engine.search.results import Tag
@@ -30,7 +30,7 @@ AT_ONCE = 500  # photos
 )
 @click.option(
     "--min-confidence",
-    type=click.FloatRange(0, 1),
+    type=Share(),
     default=0.5,
     show_default=True,
     metavar="X",
@@ -64,8 +64,9 @@ def export(kind: str, min_confidence: float, output: Path | None, library: Path 
             for photo, tags, _ in _tagged(searcher, min_confidence):
                 writer.writerows([readable(photo.path), tag.tag, f"{tag.confidence:.4f}"] for tag in tags)
         else:
+            escaped = file.encoding.lower() != "utf-8"
             for photo, tags, keywords in _tagged(searcher, min_confidence):
-                file.write(json.dumps(_line(photo, tags, keywords), ensure_ascii=False) + "\n")
+                file.write(json.dumps(_line(photo, tags, keywords), ensure_ascii=escaped) + "\n")
 
 
 def _tagged(searcher: Searcher, min_confidence: float) -> Iterator[tuple[Photo, list[Tag], list[str]]]:

@@ -63,6 +63,8 @@ def scan(
     A folder that is missing is noted as unreadable where others can be looked into, and taken for an empty one with
     `missing_is_empty`. Raises UnseenError where none can be looked into.
     """
+    if any(os.fspath(folder) == "" for folder in folders):
+        raise UnseenError("The name of a folder is empty", "Perhaps a variable of the shell is not set")
     roots = sorted({os.path.abspath(folder) for folder in folders}, key=os.fsencode)  # noqa: PTH100
     found = Scan(roots)
     walk = _Walk(found, inside or roots, heard)

@@ -9,6 +9,8 @@ from engine.library.listing import Place
 from engine.library.schema import keywords, photos
 from engine.words.query import Filters
 
+_ALIASES = {"jpg": "jpeg", "tif": "tiff", "heif": "heic", "hif": "heic"}
+
 
 def under(folder: str, path: Column[str] = photos.c.path) -> ColumnElement[bool]:
     """Paths that begin with `folder/`: a range over their bytes."""
@@ -46,5 +48,5 @@ def conditions(filters: Filters | None) -> list[ColumnElement[bool]]:
     if filters.before is not None:
         found.append(photos.c.taken_at < filters.before)
     if filters.type is not None:
-        found.append(func.lower(photos.c.format) == {"jpg": "jpeg", "tif": "tiff"}.get(filters.type, filters.type))
-    return found
+        found.append(func.lower(photos.c.format) == _ALIASES.get(filters.type, filters.type))
+    return [*found, *conditions(filters.also)]

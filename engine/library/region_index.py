@@ -123,9 +123,9 @@ def refresh(store: Store, basis_of: Callable[[], Basis] | None = None, *, rebuil
         before = old.copies
         old = old.without(np.union1d(store.changed_since(old.generation), np.setdiff1d(old.ids, present)))
         kept = [pair for pair in zip(old.segments, old.held, strict=True) if pair[1].any()]
-        missing, held = np.setdiff1d(present, old.ids), np.isin(before, old.ids)
-        copies = before[held.all(axis=1)]
-        left = before[held[:, 0] & ~held[:, 1], 0]  # what they were copies of is gone, or cannot be read
+        missing, there = np.setdiff1d(present, old.ids), np.isin(before, old.ids)
+        copies = before[there.all(axis=1)]
+        left = before[there[:, 0] & ~there[:, 1], 0]  # what they were copies of is gone, or cannot be read
     basis = basis_of() if basis_of and len(missing) else None
     written = _write_from_database(store, folder, library, generation, missing, basis)
     fresh = [(segment, np.ones(len(segment), np.bool_)) for segment in written]

@@ -340,9 +340,8 @@ class Searcher:
 
 
 def both(typed: Filters, given: Filters | None) -> Filters:
-    """The filters typed in a query, with those given beside it on top."""
-    values = {name: value for name, value in vars(given).items() if value is not None} if given else {}
-    return replace(typed, **values)
+    """The filters typed in a query and those given beside it, all of which a photo must pass."""
+    return replace(typed, also=given) if typed and given else given or typed
 
 
 def open_searcher(folder: Path, model: str | None, cache: Path) -> Searcher:

@@ -35,7 +35,8 @@ class Term:
 class Filters:
     """What a photo must be, whatever it shows. Times are UTC; `after` is included, `before` is not.
 
-    `keyword` is one that people gave it, whole; `rating` is the least number of stars.
+    `keyword` is one that people gave it, whole; `rating` is the least number of stars. `also` has more that it
+    must be.
     """
 
     folder: str | None = None
@@ -46,6 +47,7 @@ class Filters:
     lens: str | None = None
     keyword: str | None = None
     rating: int | None = None
+    also: "Filters | None" = None
 
     def __bool__(self) -> bool:
         return self != Filters()

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +44,15 @@ def library(tmp_path_factory, colour_bundle, colour_encoder):
     with Store.create(root / "library", str(colour_bundle.folder), colour_bundle.fingerprint) as store:
         store.apply(batch)
     return root / "library"
+
+
+UNSEEN = "from engine.cli import main; main()"
+
+
+def unseen(*arguments, **environment):
+    """The command line in a process of its own."""
+    command = [sys.executable, "-c", UNSEEN, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, env={**os.environ, **environment})
 
 
 def run(command, *arguments):
@@ -104,6 +115,37 @@ def test_a_photo_and_words_find_what_is_like_it_and_shows_them(library):
     assert run(search, *like, "blue").stdout_bytes.splitlines()[0].endswith(b"spot.png")
     assert run(search, *like, "--top", 1).stdout_bytes.count(b"\n") == 1
     assert len(run(search, *like, "--min-confidence", 0.99).stdout_bytes.splitlines()) == 1
+
+
+@pytest.mark.parametrize("query", ["-white blue", "-yellow blue", "-red -white blue"])
+def test_a_query_may_begin_with_a_minus_whatever_letter_follows(library, query):
+    before = ["--library", library, "--top", 1, "--min-confidence", 0]
+    for arguments in ([*before, query], [query, *before], [*before[:2], query, *before[2:]], [*before, "--", query]):
+        assert run(search, *arguments).stdout_bytes.rstrip().endswith(b"spot.png")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--bogus"], ["red", "--min-confidence", "nan"], ["red", "--top", "-1"], ["-a", "-b"]]
+)
+def test_what_is_no_option_is_wrong_usage(library, arguments):
+    assert CliRunner().invoke(search, ["--library", str(library), *arguments]).exit_code == 2
+    assert CliRunner().invoke(search, ["-h"]).output.startswith("Usage:")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_can_be_read_whatever_the_terminal_can_show(library, encoding):
+    for command in (["search", "“red”", "--json"], ["export", "--format", "jsonl"]):
+        result = unseen(*command, UNSEEN_LIBRARY=str(library), PYTHONIOENCODING=encoding)
+        for line in result.stdout.decode(encoding).splitlines():
+            found = json.loads(line)
+            assert found.get("query", {}).get("text", "“red”") == "“red”"
+
+
+def test_a_closed_output_is_no_error_of_the_program(library):
+    for closed in (">&-", "2>&-", ">&- 2>&-"):
+        shell = ["sh", "-c", f'"$@" {closed}', "sh", sys.executable, "-c", UNSEEN, "search", "red"]
+        result = subprocess.run(shell, capture_output=True, env={**os.environ, "UNSEEN_LIBRARY": str(library)})
+        assert (result.returncode, result.stderr) == (0, b"")
 
 
 def test_neither_a_query_nor_a_photo_is_wrong_usage(library):

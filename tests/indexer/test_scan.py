@@ -170,6 +170,13 @@ def test_folders_that_are_missing_or_no_folders_are_an_error_that_names_the_firs
         scan([tmp_path / "file"])
 
 
+def test_an_empty_name_is_not_taken_for_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(make(tmp_path, "a.jpg"))
+    with pytest.raises(UnseenError, match="name of a folder is empty"):
+        scan([""])
+    assert found(".") == ["a.jpg"]
+
+
 def test_a_folder_that_is_missing_beside_one_that_is_there_is_recorded_and_stops_nothing(tmp_path):
     make(tmp_path, "there/a.jpg")
     result = scan([tmp_path / "there", tmp_path / "gone"])

@@ -1,5 +1,6 @@
 import os
 import sqlite3
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -312,6 +313,15 @@ def test_writing_to_a_library_that_may_only_be_read_is_refused(store):
     read_only = Store(store.folder, database_module._reading_engine(store.folder / "library.db"))
     with read_only, pytest.raises(LibraryReadOnly, match="cannot be written"):
         read_only.apply(Batch(added=[photo()]))
+
+
+def test_what_is_typed_for_a_type_is_what_the_page_and_people_call_it(store):
+    heic = replace(photo("/a.heic", 1), format="HEIC")
+    store.apply(Batch(added=[heic, photo("/b.jpg", 2)]))
+    for name in ("heic", "heif", "hif"):
+        assert [store.photo(i).path for i in store.photo_ids(Filters(type=name)).tolist()] == ["/a.heic"]
+    for name in ("jpg", "jpeg"):
+        assert [store.photo(i).path for i in store.photo_ids(Filters(type=name)).tolist()] == ["/b.jpg"]
 
 
 def test_a_library_is_made_all_at_once(tmp_path, monkeypatch):

@@ -234,6 +234,15 @@ def test_a_mark_does_not_make_guesses_join_in(filled, colour_bundle, monkeypatch
     assert not any(hit.guess for hit in found)
 
 
+def test_filters_beside_a_query_are_on_top_of_those_in_it(searcher):
+    both = searcher.search(
+        "red before:2021-07", top=0, filters=Filters(before=parse_time("2022"), after=parse_time("2021"))
+    )
+    alone = searcher.search("red", top=0, filters=Filters(before=parse_time("2021-07"), after=parse_time("2021")))
+    assert 0 < both.total == alone.total < searcher.search("red before:2022", top=0).total
+    assert searcher.search('red folder:"/nowhere"', top=0, filters=Filters(folder="/photos")).total == 0
+
+
 def test_a_filter_is_not_asked_of_the_database_twice_but_sees_what_is_new(searcher, colour_encoder, monkeypatch):
     asked, photo_ids = [], searcher.store.photo_ids
     monkeypatch.setattr(searcher.store, "photo_ids", lambda filters=None: asked.append(filters) or photo_ids(filters))
