@@ -235,10 +235,9 @@ def test_a_mark_does_not_make_guesses_join_in(filled, colour_bundle, monkeypatch
 
 
 def test_filters_beside_a_query_are_on_top_of_those_in_it(searcher):
-    both = searcher.search(
-        "red before:2021-07", top=0, filters=Filters(before=parse_time("2022"), after=parse_time("2021"))
-    )
-    alone = searcher.search("red", top=0, filters=Filters(before=parse_time("2021-07"), after=parse_time("2021")))
+    after, early, late = map(parse_time, ("2021", "2021-07", "2022"))
+    both = searcher.search("red before:2021-07", top=0, filters=Filters(after=after, before=late))
+    alone = searcher.search("red", top=0, filters=Filters(after=after, before=early))
     assert 0 < both.total == alone.total < searcher.search("red before:2022", top=0).total
     assert searcher.search('red folder:"/nowhere"', top=0, filters=Filters(folder="/photos")).total == 0
 
