@@ -167,7 +167,7 @@ class Database:
         return LibraryInfo(row.bundle, row.fingerprint, row.generation, row.created_at, row.updated_at)
 
     def generation(self) -> int:
-        """How many batches have been committed; it changes whenever anything does."""
+        """How many batches have been committed; it changes with photos, not with marks, folders or tokens."""
         ((generation,),) = self.rows("SELECT generation FROM library")
         return int(generation)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Column, Integer, Row, bindparam, cast, delete, func, insert, select, text, update
+from sqlalchemy import Column, Row, bindparam, delete, func, insert, select, text, update
 
 from engine.library.batches import METADATA, write_batch
 from engine.library.conditions import conditions, is_later, under
@@ -106,11 +106,11 @@ class Store(Database):
 
     def dates(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Ids of the photos that have a date, ascending, and when they were taken, in seconds since 1970."""
-        seconds = func.strftime("%s", photos.c.taken_at)
-        query = select(photos.c.id, cast(seconds, Integer)).where(photos.c.taken_at.is_not(None)).order_by(photos.c.id)
-        with self.reading() as connection:
-            rows = np.array([tuple(row) for row in connection.execute(query)], np.float64).reshape(-1, 2)
-        return rows[:, 0].astype(np.int64), rows[:, 1]
+        rows = self.rows("SELECT id, taken_at FROM photos WHERE taken_at IS NOT NULL")
+        ids = np.array([photo_id for photo_id, _ in rows], np.int64)
+        moments = np.array([moment for _, moment in rows], "datetime64[us]")
+        order = np.argsort(ids, kind="stable")
+        return ids[order], moments[order].astype(np.int64) / 1e6
 
     def copies(self) -> list[list[int]]:
         """Ids of photos with the same content, ascending, for each content that several photos have."""

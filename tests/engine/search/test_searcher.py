@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import numpy as np
@@ -195,6 +196,14 @@ def test_by_date_means_newest_first_and_dateless_last(searcher):
     dated = [date for date in dates if date is not None]
     assert dated == sorted(dated, reverse=True)
     assert all(date is None for date in dates[len(dated) :])
+
+
+def test_photos_of_one_second_are_in_the_order_of_its_parts_as_in_lists(store, colour_bundle, colour_encoder):
+    moments = [datetime(2024, 1, 1, 12, 0, 0, part, tzinfo=UTC) for part in (300_000, 900_001, 0, 900_000)]
+    pixels = np.zeros((4, 4, 3), np.uint8) + np.array([255, 0, 0], np.uint8)
+    store.apply(Batch(added=[new_photo(colour_encoder, f"/{i}.jpg", pixels, at) for i, at in enumerate(moments)]))
+    found = [hit.photo.id for hit in Searcher(store, colour_bundle).search("red", top=4, sort="date", fold=False).hits]
+    assert found == [photo.id for photo in store.page(newest_first=True)] == [2, 4, 1, 3]
 
 
 def test_filters_leave_only_photos_that_pass_and_stay_exact(searcher):
