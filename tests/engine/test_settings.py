@@ -51,3 +51,10 @@ def test_a_file_that_is_wrong_is_said_in_words(file, text, said):
 def test_a_file_that_is_named_must_be_there(file):
     with pytest.raises(UnseenError, match="There is no settings file"):
         load_settings()
+
+
+def test_a_variable_that_is_empty_counts_as_not_set(monkeypatch):
+    before = load_settings()
+    for name in ("LIBRARY", "MODEL", "JOBS", "PORT"):
+        monkeypatch.setenv(f"UNSEEN_{name}", "")
+    assert load_settings() == before
