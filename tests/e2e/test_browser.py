@@ -335,3 +335,11 @@ def test_everything_that_can_be_used_has_a_name(visit, path):
       .map((e) => e.outerHTML)"""
     )
     assert nameless == []
+
+
+def test_escape_leaves_the_box_with_its_words(visit):
+    page = visit("/?q=red&min_confidence=0")
+    page.keyboard.press("/")
+    page.keyboard.press("Escape")
+    expect(page.locator("input[type=search]")).to_have_value("red")
+    expect(page.locator("input[type=search]")).not_to_be_focused()

@@ -9,7 +9,9 @@ export function onKeys(actions) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || document.querySelector("dialog[open]")) return;
     const typing = event.target.closest("input:not([type=range]), select, textarea");
     if (typing) {
-      if (event.key === "Escape") typing.blur();
+      if (event.key !== "Escape") return;
+      event.preventDefault(); // it would empty the search box
+      typing.blur();
       return;
     }
     if (event.target.matches("[type=range]") && event.key.startsWith("Arrow")) return;
