@@ -343,3 +343,25 @@ def test_escape_leaves_the_box_with_its_words(visit):
     page.keyboard.press("Escape")
     expect(page.locator("input[type=search]")).to_have_value("red")
     expect(page.locator("input[type=search]")).not_to_be_focused()
+
+
+def test_a_control_is_used_again_and_again_by_keyboard(visit):
+    page = visit("/?q=red&min_confidence=0")
+    slider, order = page.locator("input[type=range]"), page.locator("select[name=sort]")
+    slider.focus()
+    for percent in (1, 2):
+        page.keyboard.press("ArrowRight")
+        page.wait_for_url(f"**min_confidence=0.0{percent}**")
+        expect(slider).to_be_focused()
+    order.focus()
+    order.select_option("date")
+    page.wait_for_url("**sort=date**")
+    expect(order).to_be_focused()
+    page.goto("/photo/1?q=red&at=2&min_confidence=0")
+    page.locator(".following").press("Enter")
+    page.wait_for_url("**at=3")
+    page.locator(".following:focus").press("Enter")
+    page.wait_for_url("**at=4")
+    page.locator(".tags a").first.press("Enter")
+    page.wait_for_url("**show=**")
+    expect(page.locator(".tags a").first).to_be_focused()

@@ -6,7 +6,7 @@ import { markForm, undo } from "./marks.js";
 import { arrive, leave, remember } from "./origin.js";
 import { choose, clicked, key, regionUrl } from "./region.js";
 import { suggest } from "./suggest.js";
-import { fetchPage, formUrl, swap } from "./swap.js";
+import { fetchPage, formUrl, renew, swap } from "./swap.js";
 import { onSwipe } from "./swipe.js";
 
 const REST = 350; // milliseconds that a photo is looked at before others like it are asked for
@@ -49,7 +49,7 @@ async function showSimilar() {
   const link = document.getElementById("similar-link");
   if (!link) return;
   const answer = await fetchPage(link.href).catch(() => null);
-  if (answer?.ok && link.isConnected) link.closest("#similar").replaceWith(answer.page.getElementById("similar"));
+  if (answer?.ok && link.isConnected) renew(link.closest("#similar"), answer.page.getElementById("similar"));
 }
 
 function hide() {

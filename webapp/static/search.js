@@ -12,6 +12,7 @@ import { suggest } from "./suggest.js";
 import { formUrl, swap } from "./swap.js";
 
 const PAUSE = 450; // milliseconds without a key before what is typed is looked for
+const STEPS = 300; // milliseconds without a further step of the cut-off before it is asked for
 
 const form = document.getElementById("search");
 let image = null; // words typed later are asked for beside it, until the page is left
@@ -57,7 +58,9 @@ document.addEventListener("input", ({ target }) => {
   if (target.type === "range") target.closest("label").querySelector("output").value = `${Math.round(100 * target.value)}\u202f%`;
 });
 document.addEventListener("change", ({ target }) => {
-  if (target.name === "min_confidence" || target.name === "sort") swap(formUrl(form), { remember: "replace" });
+  if (target.name !== "min_confidence" && target.name !== "sort") return;
+  clearTimeout(timer);
+  timer = setTimeout(() => swap(formUrl(form), { remember: "replace" }), target.type === "range" ? STEPS : 0);
 });
 document.addEventListener("click", (event) => {
   const link = event.target.closest("#filters-link");

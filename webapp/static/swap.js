@@ -10,6 +10,30 @@ export async function fetchPage(url, { body, signal } = {}) {
   return { ok: response.ok, url: response.url, page };
 }
 
+// What an element is found by in a later state of its part.
+function selector(element) {
+  const name = ["id", "rel", "name", "href"].find((name) => element.hasAttribute(name));
+  return name && `[${name}="${CSS.escape(element.getAttribute(name))}"]`;
+}
+
+// Puts a part of the page in the place of an earlier state of it. The photo is not loaded anew where it is the same, and
+// the focus stays where it was; `keep` is whether a control in use keeps the value it has got meanwhile.
+export function renew(part, fresh, keep = false) {
+  const [shown, next] = [part.querySelector(".photo"), fresh.querySelector(".photo")];
+  if (shown && next && shown.getAttribute("src") === next.getAttribute("src")) next.replaceWith(shown);
+  const used = part.contains(document.activeElement) ? document.activeElement : null;
+  part.replaceWith(document.adoptNode(fresh));
+  if (!used) return;
+  const by = used !== part && selector(used);
+  const now = (by && fresh.querySelector(by)) || fresh;
+  if (now === fresh && !fresh.matches("a")) fresh.tabIndex = -1; // at least the next Tab goes on from here
+  if (keep && now.matches("input, select")) {
+    now.value = used.value;
+    now.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+  now.focus({ preventScroll: true });
+}
+
 let latest = 0;
 
 // Returns whether the page is now in the new state. `remember` is push, replace or no; with `onlyGood`, an answer that
@@ -40,10 +64,7 @@ export async function swap(url, { remember = "push", body, onlyGood = false } = 
   document.title = page.title;
   for (const part of live()) {
     const fresh = page.getElementById(part.id);
-    if (!fresh) continue;
-    const [shown, next] = [part.querySelector(".photo"), fresh.querySelector(".photo")];
-    if (shown && next && shown.getAttribute("src") === next.getAttribute("src")) next.replaceWith(shown);
-    part.replaceWith(document.adoptNode(fresh));
+    if (fresh) renew(part, fresh, remember === "replace");
   }
   document.dispatchEvent(new Event("swapped"));
   return true;
