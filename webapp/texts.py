@@ -241,6 +241,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "js.match": "Match (+)",
     "js.no_match": "No match (-)",
     "js.region": "Row {row}, column {col}. Enter finds photos with something like it.",
+    "js.too_large": "The image is larger than {size} MB",
     "js.no_heat": "The heatmap could not be loaded",
     "js.close": "Close",
 }

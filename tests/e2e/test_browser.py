@@ -227,6 +227,28 @@ def test_an_image_that_is_chosen_or_dropped_is_the_query_and_stays_one_beside_wo
     ]
 
 
+def test_an_image_that_is_refused_is_no_part_of_later_searches(visit, tmp_path):
+    visit.expected += ["422", "413"]
+    page = visit("/?q=red&min_confidence=0")
+    answers = [
+        {"response": page.request.get("/?q=xqzzt")},
+        {"status": 413, "content_type": "text/html", "body": "<h1>The image is larger than 64 MB</h1>"},
+    ]
+    page.route("**/", lambda route: route.fulfill(**answers.pop(0)))
+    image = paint(tmp_path / "refused.png", "red")
+    page.locator("input[type=file]").set_input_files(image)
+    expect(page.get_by_role("alert")).to_be_visible()
+    search(page, "green")
+    page.wait_for_url("**/?q=green**")
+    expect(page.locator(".sure").first).to_be_visible()
+    page.locator("input[type=file]").set_input_files(image)
+    expect(page.locator(".toast")).to_have_text("The image is larger than 64 MB")
+    expect(page.locator("input[type=search]")).to_have_value("green")
+    search(page, "red")
+    page.wait_for_url("**/?q=red**")
+    assert answers == []
+
+
 @pytest.mark.parametrize("width", [320, 390, 768, 1440, 3840])
 @pytest.mark.parametrize(
     "path", ["/", "/?q=rouge&min_confidence=0", "/photo/1?q=red+blue&at=1", "/library", "/api/docs"]

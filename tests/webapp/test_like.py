@@ -160,3 +160,10 @@ def test_an_image_that_cannot_be_read_is_said_on_the_page(client, red):
     page = send(client, red, "/", q="gren")
     assert page.status_code == 422
     assert "/?q=green" in page.text
+
+
+def test_an_image_that_cannot_be_read_can_be_left_out_of_the_query(client):
+    page = Page(send(client, b"a letter, not a photo", "/", q="red", camera="Pinhole 7"))
+    (link,) = [link["href"] for link in page.all("a", **{"class": "button"}) if "red" in link["href"]]
+    assert client.get(link, follow_redirects=True).status_code == 200
+    assert "Without the image" in page.text

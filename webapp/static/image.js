@@ -1,9 +1,23 @@
 // An image as the query: chosen, dropped or pasted.
 
+import { text } from "./texts.js";
+import { say } from "./toast.js";
+
 export function onImage(ask) {
-  document.querySelector(".pick input").addEventListener("change", ({ target }) => ask(target.files[0]));
-  document.addEventListener("paste", ({ clipboardData: { files } }) => files.length && ask(files[0]));
+  const input = document.querySelector(".pick input");
+  const take = ([file]) => {
+    if (!file) return;
+    const most = +input.dataset.most; // bytes that the server takes
+    if (file.size < most) ask(file);
+    else say(text("too_large", { size: most >> 20 }));
+  };
+  input.addEventListener("change", () => {
+    take(input.files);
+    input.value = ""; // the same one can be chosen again
+  });
+  document.addEventListener("paste", ({ clipboardData }) => take(clipboardData.files));
   document.addEventListener("dragover", (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return; // text is for the box
     event.preventDefault();
     document.body.classList.add("dropping");
   });
@@ -11,8 +25,8 @@ export function onImage(ask) {
     document.addEventListener(name, () => document.body.classList.remove("dropping"));
   }
   document.addEventListener("drop", (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return;
     event.preventDefault();
-    const { files } = event.dataTransfer;
-    if (files.length) ask(files[0]);
+    take(event.dataTransfer.files);
   });
 }

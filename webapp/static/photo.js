@@ -59,7 +59,7 @@ function hide() {
 }
 
 async function go(url, remember = "push") {
-  if (!(await swap(url.href, { remember }))) return;
+  if ((await swap(url.href, { remember })) === null) return;
   box.value = url.searchParams.get("q") ?? "";
   if (!url.hash) return;
   const part = document.querySelector(url.hash);

@@ -25,13 +25,13 @@ async function ask(given = image) {
   if (!image) {
     const remember = typed ? "replace" : "push";
     typed = false;
-    if (await swap(formUrl(form), { remember })) scrollTo(0, 0);
+    if ((await swap(formUrl(form), { remember })) !== null) scrollTo(0, 0);
     return;
   }
   const body = new FormData(form);
   for (const name of ["min_confidence", "sort"]) body.delete(name); // they were of words alone
   body.set("image", image);
-  await swap(form.action, { remember: "no", body });
+  if ((await swap(form.action, { remember: "no", body })) === false && image === given) image = null;
 }
 
 async function askWhileTyping() {

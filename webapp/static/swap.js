@@ -36,25 +36,32 @@ export function renew(part, fresh, keep = false) {
 
 let latest = 0;
 
-// Returns whether the page is now in the new state. `remember` is push, replace or no; with `onlyGood`, an answer that
-// is an error changes nothing.
+// Returns whether the page is now in the new state and that is no error; null if no answer came, or a later one is on its
+// way. `remember` is push, replace or no; with `onlyGood`, an answer that is an error changes nothing.
 export async function swap(url, { remember = "push", body, onlyGood = false } = {}) {
   const turn = ++latest;
   const live = () => [...document.querySelectorAll("[data-live]")];
-  if (!onlyGood) live().forEach((part) => part.classList.add("busy"));
+  const busy = (now) => live().forEach((part) => part.classList.toggle("busy", now));
+  if (!onlyGood) busy(true);
   let answer;
   try {
     answer = await fetchPage(url, { body });
   } catch {
-    if (turn !== latest) return false;
-    live().forEach((part) => part.classList.remove("busy"));
+    if (turn !== latest) return null;
+    busy(false);
     say(text("offline"), text("retry"), () => swap(url, { remember, body }));
-    return false;
+    return null;
   }
-  if (turn !== latest || (onlyGood && !answer.ok)) return false; // a later one is on its way
+  if (turn !== latest) return null;
+  if (onlyGood && !answer.ok) return false;
   const { page } = answer;
   if (!live().some((part) => page.getElementById(part.id))) {
-    location.assign(url); // a page of another kind
+    if (body && !answer.ok) {
+      busy(false); // what was sent is refused, and cannot be sent anew by an address
+      say(page.querySelector("h1")?.textContent ?? page.title);
+    } else {
+      location.assign(url); // a page of another kind
+    }
     return false;
   }
   hush();
@@ -67,7 +74,7 @@ export async function swap(url, { remember = "push", body, onlyGood = false } = 
     if (fresh) renew(part, fresh, remember === "replace");
   }
   document.dispatchEvent(new Event("swapped"));
-  return true;
+  return answer.ok;
 }
 
 // The address that the form asks for, without what is empty or as it is anyway.
