@@ -123,6 +123,25 @@ def test_previous_and_next_follow_the_order_of_the_results(client):
     assert f"/photo/{seen[-2]}?" in previous
 
 
+def test_previous_and_next_stay_right_after_a_mark(own):
+    client = own.test_client()
+    red = {"q": "red", "min_confidence": 0}
+    before = photos(visit(client, "/", **red))
+    for relevant in (True, False):
+        client.post("/api/v1/feedback", json={"q": "red", "image_id": before[2], "relevant": relevant})
+        assert turns(client, before[2], at=3, **red) == [before[1], before[3]]
+    now = photos(visit(client, "/", **red))
+    moved = now.index(before[3])
+    assert turns(client, before[3], at=4, **red) == [now[moved - 1], now[moved + 1]]
+
+
+def turns(client, number, **place):
+    """Ids of the photos before and after one."""
+    page = visit(client, f"/photo/{number}", **place)
+    links = [page.all("a", rel=rel)[0]["href"] for rel in ("prev", "next")]
+    return [int(re.search(r"/photo/(\d+)", link)[1]) for link in links]
+
+
 def test_photos_with_something_like_the_best_region_are_one_click_away(client, ids):
     number = ids["red-spot.png"]
     page = visit(client, f"/photo/{number}", q="red", at=1)

@@ -22,6 +22,7 @@ from webapp.pages.search import search
 
 SIMILAR = 18
 COPIES = 20  # named
+AROUND = 10  # photos on either side in which one is looked for whose place has changed
 
 
 class Place(SearchArguments):
@@ -51,7 +52,7 @@ def photo(photo_id: int) -> ResponseReturnValue:
             mark = _mark(place.q, photo_id)
     except UnseenError as caught:
         error = caught
-    previous, following = _neighbours(photo_id, place)
+    previous, following = _neighbours(photo_id, place, mark)
     store = searcher().store
     page = render_template(
         "photo.html",
@@ -83,27 +84,36 @@ def _mark(q: str, photo_id: int) -> Mark | None:
     return next((mark for mark in feedback.given(q) if mark.photo_id == photo_id), None)
 
 
-def _neighbours(photo_id: int, place: Place) -> tuple[Shown | None, Shown | None]:
-    """The photos before and after this one in what it was reached by."""
+def _neighbours(photo_id: int, place: Place, mark: Mark | None) -> tuple[Shown | None, Shown | None]:
+    """The photos before and after this one in what it was reached by.
+
+    What others were marked as, and new photos, move it: they are those of where it is now. Its own mark puts it first or
+    last: they are those that it was between.
+    """
     if place.at is None:
         return None, None
-    start = max(place.at - 2, 0)
+    start = max(place.at - 1 - AROUND, 0)
     try:
-        row = _row(place, start)
+        row = list(_row(place, start, place.at + AROUND - start))
     except UnseenError:
         return None, None
-    before = [shown for shown in row if shown.at == place.at - 1 and shown.photo.id != photo_id]
-    after = [shown for shown in row if shown.at == place.at + 1 and shown.photo.id != photo_id]
-    return (before[0] if before else None), (after[0] if after else None)
+    at = place.at - 1 - start
+    here = next((i for i, shown in enumerate(row) if shown.photo.id == photo_id), None)
+    if here is not None:
+        del row[here]
+        at = here if mark is None else at
+    elif mark is not None and mark.relevant:
+        at += 1  # it is before all of these now
+    return (row[at - 1] if 0 < at <= len(row) else None), (row[at] if at < len(row) else None)
 
 
-def _row(place: Place, start: int) -> Sequence[Shown]:
-    """Three photos of what the place is in, from `start` on."""
+def _row(place: Place, start: int, count: int) -> Sequence[Shown]:
+    """Photos of what the place is in, from `start` on."""
     query = parse(place.q, beside_image=True)
     if query.terms:
-        return found(search(place, 3, start).hits)
+        return found(search(place, count, start).hits)
     wanted = both(query.filters, place.filters())
-    photos = searcher().store.page(filters=wanted, newest_first=True, limit=3, offset=start)
+    photos = searcher().store.page(filters=wanted, newest_first=True, limit=count, offset=start)
     return [Shown(photo, start + i) for i, photo in enumerate(photos, start=1)]
 
 
