@@ -1,7 +1,7 @@
 // A region of the photo: the one that is clicked, or chosen with the arrow keys.
 
 import { text } from "./texts.js";
-import { say } from "./toast.js";
+import { hush, say } from "./toast.js";
 
 const layers = () => document.getElementById("layers");
 const svg = (name) => document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -29,7 +29,7 @@ export function clicked({ target, offsetX, offsetY }) {
 function show() {
   const { width, height, rows, cols } = layers().dataset;
   layers().querySelector(".choosing")?.remove();
-  if (!cell) return;
+  if (!cell) return hush();
   const frame = svg("svg");
   frame.setAttribute("viewBox", `0 0 ${width} ${height}`);
   frame.setAttribute("class", "choosing");

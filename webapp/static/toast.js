@@ -1,6 +1,7 @@
 // Says at the edge of the page what happened, with at most one thing to do about it.
 
 const STAYS = 6000; // milliseconds
+const STAYS_TO_ACT = 12000;
 
 const box = document.createElement("div");
 box.className = "toast";
@@ -8,8 +9,14 @@ box.setAttribute("role", "status");
 document.body.append(box);
 let timer = 0;
 
-export function say(message, label, act) {
+// It goes after a while in which it is neither pointed at nor in use.
+function wait() {
   clearTimeout(timer);
+  if (!box.matches(":hover, :focus-within")) timer = setTimeout(hush, box.querySelector("button") ? STAYS_TO_ACT : STAYS);
+}
+for (const name of ["pointerenter", "pointerleave", "focusin", "focusout"]) box.addEventListener(name, wait);
+
+export function say(message, label, act) {
   box.replaceChildren(message);
   if (label) {
     const button = document.createElement("button");
@@ -23,7 +30,7 @@ export function say(message, label, act) {
     box.append(button);
   }
   box.classList.add("shown");
-  timer = setTimeout(hush, STAYS);
+  wait();
 }
 
 export function hush() {
