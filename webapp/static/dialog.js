@@ -2,10 +2,12 @@
 
 import { fetchPage } from "./swap.js";
 import { text } from "./texts.js";
+import { say } from "./toast.js";
 
 export async function over(url, id) {
   const answer = await fetchPage(url).catch(() => null);
-  const part = answer?.page.getElementById(id);
+  if (!answer) return say(text("offline"), text("retry"), () => over(url, id));
+  const part = answer.page.getElementById(id);
   if (!part) return location.assign(url);
   const dialog = document.createElement("dialog");
   dialog.setAttribute("aria-label", part.querySelector("h1").textContent);
