@@ -1,5 +1,6 @@
 """A person at the page: a real server, a real browser."""
 
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.request import urlopen
@@ -387,3 +388,43 @@ def test_a_control_is_used_again_and_again_by_keyboard(visit):
     page.locator(".tags a").first.press("Enter")
     page.wait_for_url("**show=**")
     expect(page.locator(".tags a").first).to_be_focused()
+
+
+def test_a_mark_says_what_it_does_and_shows_in_a_page_that_the_browser_kept(visit):
+    page = visit("/?q=green&min_confidence=0")
+    page.clock.install()
+    page.locator(".grid a").first.focus()
+    page.keyboard.press("-")
+    toast = page.locator(".toast.shown")
+    expect(toast).to_contain_text("left out of “green” from now on")
+    toast.locator("button").focus()
+    page.clock.fast_forward(60_000)
+    expect(toast).to_be_visible()  # stays while it is in use
+    page.evaluate("document.activeElement.blur()")
+    page.clock.fast_forward(20_000)
+    expect(toast).to_have_count(0)
+    page.evaluate(
+        """() => {
+          document.querySelector(".grid .bad").classList.remove("bad");
+          dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true }));
+        }"""
+    )
+    expect(page.locator(".grid li[data-id]").first).to_have_class(re.compile("bad"))
+    page.keyboard.press("u")
+    expect(page.locator(".grid .bad")).to_have_count(0)
+
+
+def test_what_cannot_be_sent_says_so_and_an_ended_session_leads_to_the_login(visit):
+    visit.expected += ["net::ERR_FAILED", "401"]
+    page = visit("/?q=red&min_confidence=0")
+    page.route("**/filters?**", lambda route: route.abort())
+    page.locator("#filters-link").click()
+    expect(page.locator(".toast.shown")).to_contain_text("The server does not answer")
+    answers = [lambda route: route.abort(), lambda route: route.fulfill(status=401, json={"title": "Unauthorized"})]
+    page.route("**/feedback", lambda route: answers.pop(0)(route))
+    page.locator(".grid a").first.focus()
+    page.keyboard.press("+")
+    expect(page.locator(".toast.shown")).to_contain_text("That did not work: The server does not answer")
+    with page.expect_navigation():  # is sent on to the login page
+        page.keyboard.press("+")
+    assert answers == []

@@ -19,8 +19,9 @@ async function change(place, q, relevant, show) {
       const mark = await call("POST", CALLS, { q, image_id: +place.dataset.id, relevant });
       place.dataset.mark = mark.id;
       last = () => change(place, q, null, show);
-      say(text(relevant ? "good" : "bad"), text("undo"), undo);
+      say(text(relevant ? "good" : "bad", { q }), text("undo"), undo);
     }
+    note(place.dataset, q, relevant);
     show(relevant);
   } catch (error) {
     say(text("failed", { reason: error.message }));
@@ -35,15 +36,37 @@ export function undo() {
   return Boolean(step);
 }
 
+// The browser may keep a page as it was when a photo was opened from it: what has been marked since is to show there.
+const KEY = "marked";
+const marked = () => JSON.parse(sessionStorage.getItem(KEY) ?? "{}");
+
+function note({ id, mark }, q, now) {
+  sessionStorage.setItem(KEY, JSON.stringify({ ...marked(), [id]: { q, mark, now } }));
+}
+
+addEventListener("pageshow", ({ persisted }) => {
+  const grid = document.querySelector(".grid[data-q]");
+  if (!grid || !persisted) return;
+  for (const [id, { q, mark, now }] of Object.entries(marked())) {
+    const place = q === grid.dataset.q && grid.querySelector(`li[data-id="${id}"]`);
+    if (!place) continue;
+    if (mark) place.dataset.mark = mark;
+    else delete place.dataset.mark;
+    showIn(place, now);
+  }
+});
+
+function showIn(place, now) {
+  place.classList.toggle("good", now === true);
+  place.classList.toggle("bad", now === false);
+}
+
 // A photo of a grid.
 export function mark(photo, relevant) {
   const place = photo?.closest("li");
   const { q } = photo?.closest(".grid")?.dataset ?? {};
   if (!place || !q) return false;
-  change(place, q, relevant, (now) => {
-    place.classList.toggle("good", now === true);
-    place.classList.toggle("bad", now === false);
-  });
+  change(place, q, relevant, (now) => showIn(place, now));
   return true;
 }
 
