@@ -428,3 +428,20 @@ def test_what_cannot_be_sent_says_so_and_an_ended_session_leads_to_the_login(vis
     with page.expect_navigation():  # is sent on to the login page
         page.keyboard.press("+")
     assert answers == []
+
+
+def test_going_back_leads_to_where_the_results_were_scrolled_to(visit):
+    page = visit("/?q=green&min_confidence=0")
+    page.keyboard.press("End")
+    expect(page.locator(".more")).to_have_count(0)
+    place = page.evaluate("scrollTo(0, document.documentElement.scrollHeight - innerHeight - 200), scrollY")
+    search(page, "red")
+    page.wait_for_url("**q=red**")
+    page.wait_for_function("scrollY === 0")
+    page.go_back()
+    page.wait_for_function("place => scrollY === place", arg=place)
+    page.locator(".grid a").last.click()
+    page.wait_for_url("**/photo/**")
+    page.go_back()
+    page.wait_for_function("place => Math.abs(scrollY - place) < 300", arg=place)
+    assert page.evaluate("scrollY > 0")

@@ -1,5 +1,6 @@
 // Endless scrolling with a bounded page: the next photos come when the end is near, and rows far out of sight leave the
-// page and come back when they are scrolled to. What is away is stood in for by padding of the same height.
+// page and come back when they are scrolled to. What is away is stood in for by padding of the same height. Each place in
+// the history knows how far it was scrolled and how much was there, so that going back to it leads there.
 
 import { fetchPage } from "./swap.js";
 import { text } from "./texts.js";
@@ -7,12 +8,30 @@ import { say } from "./toast.js";
 
 const NEAR = 1500; // pixels from the end at which more is fetched
 const KEPT = 2500; // pixels above and below the window in which rows stay
+const STILL = 150; // milliseconds without scrolling before how far it went is kept
 
 let list = null;
 let above = []; // rows that left at the top, the last one is the nearest
 let below = [];
 let padding = { top: 0, bottom: 0 };
 let fetching = false;
+let goal = null; // {y, count}: how far to scroll once so much is there again
+let resting = 0;
+
+const count = () => [...above, ...below].reduce((sum, { nodes }) => sum + nodes.length, list.childElementCount);
+
+function keep() {
+  clearTimeout(resting);
+  if (list?.isConnected && !goal) history.replaceState({ ...history.state, y: scrollY, count: count() }, "");
+}
+
+// Goes to where the place in the history with this state was scrolled to.
+export function comeBack(state) {
+  clearTimeout(resting);
+  goal = state?.y ? state : null;
+  if (!goal) scrollTo(0, 0);
+  update();
+}
 
 function row(first) {
   const forward = first === list.firstElementChild;
@@ -75,7 +94,8 @@ function restore() {
 
 async function more() {
   const link = document.querySelector(".more a");
-  if (!link || fetching || below.length || link.getBoundingClientRect().top > innerHeight + NEAR) return;
+  if (!link || fetching || below.length) return;
+  if (!goal && link.getBoundingClientRect().top > innerHeight + NEAR) return;
   fetching = true;
   try {
     const { ok, page } = await fetchPage(link.href);
@@ -100,8 +120,14 @@ async function more() {
 
 function update() {
   if (!list?.isConnected) return;
-  restore();
-  prune();
+  if (goal && (count() >= goal.count || !document.querySelector(".more a"))) {
+    scrollTo(0, goal.y);
+    goal = null;
+  }
+  if (!goal) {
+    restore();
+    prune();
+  }
   more();
 }
 
@@ -134,7 +160,13 @@ addEventListener("scroll", () => {
     waiting = false;
     update();
   });
+  clearTimeout(resting);
+  resting = setTimeout(keep, STILL);
 }, { passive: true });
+addEventListener("popstate", () => clearTimeout(resting));
+for (const name of ["leaving", "click"]) document.addEventListener(name, keep);
+for (const name of ["wheel", "touchmove", "keydown"]) addEventListener(name, () => (goal = null), { passive: true });
+history.scrollRestoration = "manual"; // what was scrolled to may not be there yet
 addEventListener("resize", () => {
   if (innerWidth === width) return;
   width = innerWidth;

@@ -19,7 +19,7 @@ export function arrive() {
 }
 
 // The state of a place that is one step further.
-export const further = (state) => state && { ...state, steps: state.steps + 1 };
+export const further = (state) => state?.steps && { ...state, steps: state.steps + 1 };
 
 // Goes back to the grid; returns false where there is none, or where it was for other words.
 export function leave() {

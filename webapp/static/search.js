@@ -1,7 +1,7 @@
 // The search page: results while typing, suggestions, keys, more photos while scrolling, controls that answer at once.
 
 import { over } from "./dialog.js";
-import { start } from "./endless.js";
+import { comeBack, start } from "./endless.js";
 import { toggle, watch } from "./heat.js";
 import { onImage } from "./image.js";
 import { box, onKeys } from "./keys.js";
@@ -68,11 +68,11 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   over(link.href, "filters");
 });
-addEventListener("popstate", async () => {
+addEventListener("popstate", async ({ state }) => {
   image = null;
   typed = false;
-  await swap(location.href, { remember: "no" });
   box.value = new URLSearchParams(location.search).get("q") ?? "";
+  if ((await swap(location.href, { remember: "no" })) !== null) comeBack(state);
 });
 
 remember();
@@ -94,3 +94,4 @@ document.addEventListener("swapped", () => {
 document.addEventListener("appended", watch);
 watch();
 start();
+comeBack(history.state);

@@ -66,7 +66,10 @@ export async function swap(url, { remember = "push", body, onlyGood = false } = 
   }
   hush();
   const address = body ? url : answer.url + new URL(url, location.href).hash;
-  if (remember === "push") history.pushState(further(history.state), "", address);
+  if (remember === "push") {
+    document.dispatchEvent(new Event("leaving"));
+    history.pushState(further(history.state) ?? null, "", address);
+  }
   if (remember === "replace") history.replaceState(history.state, "", address);
   document.title = page.title;
   for (const part of live()) {
