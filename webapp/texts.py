@@ -47,7 +47,6 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "best_first": "best first",
     "order": "Order",
     "sure_at_least": "Sure at least",
-    "lowest_confidence": "Lowest confidence shown",
     "without_image": "Without the image",
     "where": "Where",
     "where_on_all": "Show on every photo where the words were found (h)",
@@ -242,6 +241,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "js.no_match": "No match (-)",
     "js.region": "Row {row}, column {col}. Enter finds photos with something like it.",
     "js.too_large": "The image is larger than {size} MB",
+    "js.more": "{count} more",
     "js.no_heat": "The heatmap could not be loaded",
     "js.close": "Close",
 }

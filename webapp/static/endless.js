@@ -4,7 +4,7 @@
 
 import { fetchPage } from "./swap.js";
 import { text } from "./texts.js";
-import { say } from "./toast.js";
+import { announce, say } from "./toast.js";
 
 const NEAR = 1500; // pixels from the end at which more is fetched
 const KEPT = 2500; // pixels above and below the window in which rows stay
@@ -108,6 +108,7 @@ async function more() {
     const following = page.querySelector(".more, .end");
     if (following) link.parentElement.replaceWith(following);
     else link.parentElement.remove();
+    announce(text("more", { count: items.filter((item) => item.dataset.id).length }));
     document.dispatchEvent(new Event("appended"));
   } catch {
     say(text("offline"), text("retry"), more);

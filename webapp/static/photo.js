@@ -8,6 +8,7 @@ import { choose, clicked, key, regionUrl } from "./region.js";
 import { suggest } from "./suggest.js";
 import { fetchPage, formUrl, renew, swap } from "./swap.js";
 import { onSwipe } from "./swipe.js";
+import { announce } from "./toast.js";
 
 const REST = 350; // milliseconds that a photo is looked at before others like it are asked for
 
@@ -115,7 +116,10 @@ document.addEventListener("submit", (event) => {
   markForm(event.target, event.submitter.value);
 });
 addEventListener("popstate", () => location.reload());
-document.addEventListener("swapped", start);
+document.addEventListener("swapped", () => {
+  announce(document.querySelector("#legend h1").textContent);
+  start();
+});
 document.addEventListener("keydown", (event) => {
   if (event.target.closest("input, select, button, a") && event.key === "Enter") return;
   if (key(event.key, (cell) => go(regionUrl(cell)))) event.preventDefault();

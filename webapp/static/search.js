@@ -10,6 +10,7 @@ import { current, move, moveRow } from "./move.js";
 import { remember } from "./origin.js";
 import { suggest } from "./suggest.js";
 import { formUrl, swap } from "./swap.js";
+import { announce } from "./toast.js";
 
 const PAUSE = 450; // milliseconds without a key before what is typed is looked for
 const STEPS = 300; // milliseconds without a further step of the cut-off before it is asked for
@@ -88,6 +89,7 @@ onKeys({
   u: undo,
 });
 document.addEventListener("swapped", () => {
+  announce(document.querySelector("#tools h1").textContent);
   watch();
   start();
 });

@@ -33,6 +33,11 @@ export function say(message, label, act) {
   wait();
 }
 
+// Says it to those alone who hear the page read out.
+export function announce(message) {
+  document.getElementById("news").textContent = message;
+}
+
 export function hush() {
   box.classList.remove("shown");
   box.replaceChildren();
