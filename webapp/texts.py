@@ -72,7 +72,6 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "a_guess": "a guess",
     "less_sure_from_here": "Less sure: guesses",
     "nearest_anyway": "Show the nearest ones anyway",
-    "filters_pass_none": "No photo passes the filters of this query.",
     "no_photo_passes": "No photo passes these filters",
     "without_filters": "Without filters",
     "more_photos": "More photos",

@@ -218,6 +218,21 @@ def test_when_nothing_is_sure_enough_the_nearest_are_one_click_away(client):
     assert photos(visit(client, link))
 
 
+@pytest.mark.parametrize("query", ["red after:2030", "after:2030", "red after:2030 folder:/photos camera:box"])
+def test_when_the_filters_leave_nothing_the_words_alone_are_one_click_away(client, query):
+    page = visit(client, "/", q=query)
+    assert "No photo passes these filters" in page.text
+    assert "sure enough" not in page.text
+    (link,) = [link["href"] for link in page.all("a", **{"class": "button"})]
+    assert link == ("/?q=red" if "red" in query else "/")
+
+
+def test_a_chip_names_a_folder_by_its_last_part(client):
+    (chip,) = visit(client, "/", q='folder:"/a/very/long/path"').all("a", **{"class": "chip"})
+    assert chip["title"] == "/a/very/long/path"
+    assert chip["aria-label"] == "Remove the filter Folder /a/very/long/path"
+
+
 @pytest.mark.parametrize("path", ["/?sort=beauty", "/?min_confidence=x", "/photo/1?at=0", "/?cursor=-1"])
 def test_an_address_that_cannot_be_read_is_said_in_words(client, path):
     response = client.get(path)

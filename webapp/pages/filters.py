@@ -47,6 +47,13 @@ def written(given: Mapping[str, str]) -> dict[str, Any] | None:
     return {"q": q or None, **rest}
 
 
+def without(q: str) -> str:
+    """The words of a query."""
+    for name in NAMES:
+        q = with_filter(q, name, None)
+    return q
+
+
 def tree(folders: list[FolderCount]) -> list[tuple[FolderCount, int]]:
     """Folders with how deep they lie; each comes after the one that holds it."""
     depths: dict[str, int] = {}

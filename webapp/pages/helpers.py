@@ -23,7 +23,7 @@ KEPT = ("q", "sort", "min_confidence", *NAMES)
 
 def register(pages: Blueprint) -> None:
     """Give the templates their filters and functions."""
-    for filter in (aspect, name, percent, caption, readable, rfc3339, version, quoted, zip):
+    for filter in (aspect, name, basename, percent, caption, readable, rfc3339, version, quoted, zip):
         pages.add_app_template_filter(filter)
     for word in (texts.day, texts.minute, texts.month, texts.duration):
         pages.add_app_template_filter(word)
@@ -57,6 +57,11 @@ def aspect(photo: Photo) -> str:
 def name(photo: Photo) -> str:
     """The file's name."""
     return PurePath(readable(photo.path)).name
+
+
+def basename(path: str) -> str:
+    """The last part of a folder's path; a root as it is."""
+    return PurePath(path).name or path
 
 
 def percent(share: float) -> str:

@@ -44,7 +44,11 @@ def home() -> ResponseReturnValue:
         return _failed(arguments, error)
     shown = found(results.hits)
     items = by_month(shown) if arguments.sort == "date" else guesses_apart(shown)
-    return _page(arguments, results=results, items=items, count=len(shown), total=results.total)
+    wanted = both(parse(arguments.q).filters, arguments.filters())
+    none_passes = not results.total and bool(wanted) and not searcher().store.count(wanted)
+    return _page(
+        arguments, results=results, items=items, count=len(shown), total=results.total, none_passes=none_passes
+    )
 
 
 def home_like() -> ResponseReturnValue:
@@ -110,7 +114,7 @@ def _browse(arguments: SearchArguments, wanted: Filters) -> ResponseReturnValue:
         return welcome()  # also while the first index run has not stored anything
     photos = store.page(filters=wanted, newest_first=True, limit=PAGE, offset=arguments.offset)
     shown = [Shown(photo, arguments.offset + place) for place, photo in enumerate(photos, start=1)]
-    return _page(arguments, items=by_month(shown), count=len(shown), total=total)
+    return _page(arguments, items=by_month(shown), count=len(shown), total=total, none_passes=not total)
 
 
 def _failed(arguments: SearchArguments, error: UnseenError) -> ResponseReturnValue:
@@ -128,6 +132,7 @@ def _page(
     error: UnseenError | None = None,
     corrections: Sequence[tuple[str, str]] = (),
     like: str | None = None,
+    none_passes: bool = False,
 ) -> str:
     end = arguments.offset + count
     following = results.next if results else end if count and end < total else None
@@ -142,6 +147,8 @@ def _page(
         error=error,
         corrections=corrections,
         like=like,
+        none_passes=none_passes,
+        words=filters.without(arguments.q),
         more=more,
         chips=filters_in(arguments.q),
         tags=_worth_trying() if not arguments.q and not arguments.cursor else [],
