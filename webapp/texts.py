@@ -136,6 +136,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "photo": "Photo",
     "file": "File",
     "taken": "Taken",
+    "written": "File written",
     "camera": "Camera",
     "lens": "Lens",
     "place": "Place",

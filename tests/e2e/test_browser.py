@@ -445,3 +445,10 @@ def test_going_back_leads_to_where_the_results_were_scrolled_to(visit):
     page.go_back()
     page.wait_for_function("place => Math.abs(scrollY - place) < 300", arg=place)
     assert page.evaluate("scrollY > 0")
+
+
+def test_beside_an_unknown_word_a_photo_has_its_heading_and_photos_like_it(visit):
+    visit.expected += ["422"]
+    page = visit("/photo/1?q=xqzzt")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("xqzzt")
+    expect(page.locator("#similar img").first).to_be_attached()

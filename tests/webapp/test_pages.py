@@ -3,8 +3,10 @@
 import csv
 import io
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -179,6 +181,18 @@ def test_an_excluded_word_is_named_but_not_drawn(client, ids):
     page = visit(client, f"/photo/{ids['all-red.png']}", q="red -blue")
     assert "left out" in page.text
     assert len(page.all("g")) == 1
+    assert page.all("g", **{"class": "term"})  # has no colour of its own, as there are no others
+    assert "like any background" in page.text
+
+
+def test_a_date_that_is_the_files_own_is_not_called_taken(client, own, ids):
+    photo = f"/photo/{ids['blue.jpg']}"
+    page = visit(client, photo)
+    assert "Taken" in page.text
+    assert page.all("time", datetime="2024-07-01T12:00:00Z")
+    with closing(sqlite3.connect(own.extensions["unseen"].folder / "library.db", isolation_level=None)) as library:
+        library.execute("UPDATE photos SET taken_from = 'file'")
+    assert "File written" in visit(own.test_client(), photo).text
 
 
 def test_an_unknown_word_offers_spellings_that_can_be_clicked(client, ids):
@@ -199,14 +213,15 @@ def test_a_likely_typo_is_searched_and_can_be_corrected_within_the_query(client,
     assert "/?q=blue+red&min_confidence=0" in [link.get("href") for link in page.all("a")]
 
 
-def test_each_of_several_words_says_how_sure_it_is(client, ids):
+def test_each_of_several_words_says_how_sure_it_is_but_not_what_is_left_out(client, ids):
     number = ids["all-red.png"]
     found = client.get(f"/api/v1/images/{number}/heatmap?q=red+-blue").json
     page = visit(client, f"/photo/{number}", q="red -blue")
     for term in found["terms"]:
         alone = client.get(f"/api/v1/images/{number}/heatmap?q={term['term']}").json
         assert (term["score"], term["confidence"]) == (alone["score"], alone["confidence"])
-        assert f"{round(100 * term['confidence'])}\u202f% sure that it is here" in page.text
+        shown = f"{round(100 * term['confidence'])}\u202f% sure that it is here" in page.text
+        assert shown == (term["weight"] > 0)
     red, blue = (term["confidence"] for term in found["terms"])
     assert found["confidence"] == pytest.approx(red * (1 - blue), rel=1e-3)
 

@@ -50,7 +50,8 @@ async function showSimilar() {
   const link = document.getElementById("similar-link");
   if (!link) return;
   const answer = await fetchPage(link.href).catch(() => null);
-  if (answer?.ok && link.isConnected) renew(link.closest("#similar"), answer.page.getElementById("similar"));
+  const found = answer?.page.getElementById("similar"); // also beside words that are unknown, which is an error
+  if (found && link.isConnected) renew(link.closest("#similar"), found);
 }
 
 function hide() {
