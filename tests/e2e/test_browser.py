@@ -452,3 +452,14 @@ def test_beside_an_unknown_word_a_photo_has_its_heading_and_photos_like_it(visit
     page = visit("/photo/1?q=xqzzt")
     expect(page.get_by_role("heading", level=1)).to_contain_text("xqzzt")
     expect(page.locator("#similar img").first).to_be_attached()
+
+
+def test_on_a_phone_what_is_typed_has_the_whole_bar(visit):
+    page = visit("/?q=red&min_confidence=0", viewport={"width": 360, "height": 740})
+    box = page.locator("input[type=search]")
+    before = box.bounding_box()["width"]
+    box.focus()
+    assert box.bounding_box()["width"] > before + 100
+    cut, order = page.locator("#cut").bounding_box(), page.locator("select[name=sort]").bounding_box()
+    assert cut["width"] > 90
+    assert cut["y"] + cut["height"] <= order["y"] or cut["x"] + cut["width"] <= order["x"]
