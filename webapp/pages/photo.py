@@ -87,8 +87,8 @@ def _mark(q: str, photo_id: int) -> Mark | None:
 def _neighbours(photo_id: int, place: Place, mark: Mark | None) -> tuple[Shown | None, Shown | None]:
     """The photos before and after this one in what it was reached by.
 
-    What others were marked as, and new photos, move it: they are those of where it is now. Its own mark puts it first or
-    last: they are those that it was between.
+    What others were marked as, and new photos, move it: they are those of where it is now. Its own mark puts it first
+    or last: they are those that it was between.
     """
     if place.at is None:
         return None, None
