@@ -3,9 +3,10 @@
 from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from engine.errors import LibraryNotFound
+from engine.errors import LibraryNotFound, UnseenError
 from engine.search.serialise import readable
 from webapp import overview
+from webapp.errors import status_of
 from webapp.indexing import job_to_json, jobs
 from webapp.library import current, searcher
 from webapp.limits import costly
@@ -14,8 +15,8 @@ from webapp.roots import to_index
 FAILURES = 200  # named
 
 
-def library() -> ResponseReturnValue:
-    """The state of it all."""
+def library(refused: UnseenError | None = None) -> str:
+    """The state of it all; `refused` is why a folder is not indexed."""
     store = searcher().store
     return render_template(
         "library.html",
@@ -23,18 +24,22 @@ def library() -> ResponseReturnValue:
         failures=store.failures_page(FAILURES),
         allowed=_allowed(),
         job=_job(),
+        refused=refused,
     )
 
 
-def welcome() -> str:
+def welcome(refused: UnseenError | None = None) -> str:
     """How to begin: a form where the settings allow folders, and the command."""
-    return render_template("welcome.html", folder=current().folder, allowed=_allowed(), job=_job())
+    return render_template("welcome.html", folder=current().folder, allowed=_allowed(), job=_job(), refused=refused)
 
 
 def index() -> ResponseReturnValue:
-    """Start an index run from a form; raises as `POST /api/v1/index` does."""
+    """Start an index run from a form, or show the form again with what is wrong; raises TooMany."""
     costly()
-    jobs().start(to_index(request.form.get("folder") or None), retry_failed="retry_failed" in request.form)
+    try:
+        jobs().start(to_index(request.form.get("folder") or None), retry_failed="retry_failed" in request.form)
+    except UnseenError as error:
+        return (library(error) if _begun() else welcome(error)), status_of(error)[0]
     return _back()
 
 
@@ -47,11 +52,15 @@ def stop() -> ResponseReturnValue:
 
 
 def _back() -> ResponseReturnValue:
+    return redirect(url_for("pages.library" if _begun() else "pages.home"), 303)
+
+
+def _begun() -> bool:
     try:
         searcher()
     except LibraryNotFound:
-        return redirect(url_for("pages.home"), 303)
-    return redirect(url_for("pages.library"), 303)
+        return False
+    return True
 
 
 def _allowed() -> list[str]:
