@@ -11,6 +11,7 @@ from engine.library.feedback import Mark
 from engine.search.results import Explanation
 from engine.search.searcher import both
 from engine.search.serialise import explanation_to_json
+from engine.search.similar import Similar
 from engine.words.query import parse
 from webapp import api, feedback
 from webapp.arguments import Region, SearchArguments, cell_of
@@ -54,6 +55,7 @@ def photo(photo_id: int) -> ResponseReturnValue:
         error = caught
     previous, following = _neighbours(photo_id, place, mark)
     store = searcher().store
+    copies = searcher().corpus().stacks.others(photo_id)
     page = render_template(
         "photo.html",
         photo=shown,
@@ -66,11 +68,11 @@ def photo(photo_id: int) -> ResponseReturnValue:
         mark=mark,
         tags=searcher().tags_of(photo_id, api.TAGS),
         keywords=store.keywords_of([photo_id]).get(photo_id, []),
-        copies=list(store.photos(searcher().corpus().stacks.others(photo_id)[:COPIES]).values()),
+        copies=list(store.photos(copies[:COPIES]).values()),
         grid_size=searcher().bundle.grid,
         best=_best_cells(explanation) if explanation else [],
         picked=_box_of(cell) if cell else None,
-        similar=api.alike(photo_id, cell, SIMILAR) if cell or place.similar else [],
+        similar=_similar(photo_id, cell, copies) if cell or place.similar else [],
         previous=previous,
         following=following,
         here={**helpers.kept(place), "photo_id": photo_id, "at": place.at},
@@ -82,6 +84,12 @@ def photo(photo_id: int) -> ResponseReturnValue:
 def _mark(q: str, photo_id: int) -> Mark | None:
     """What was said of the photo for this query."""
     return next((mark for mark in feedback.given(q) if mark.photo_id == photo_id), None)
+
+
+def _similar(photo_id: int, cell: tuple[int, int] | None, copies: Sequence[int]) -> list[Similar]:
+    """Photos like this one or like a region of it, but for its copies, which are named as such."""
+    found = api.alike(photo_id, cell, SIMILAR + len(copies))
+    return [one for one in found if one.photo.id not in copies][:SIMILAR]
 
 
 def _neighbours(photo_id: int, place: Place, mark: Mark | None) -> tuple[Shown | None, Shown | None]:
