@@ -33,8 +33,13 @@ function paint() {
   });
 }
 
-function start() {
+function showHidden() {
   document.getElementById("stage").classList.toggle("off", hidden);
+  document.getElementById("hide")?.setAttribute("aria-pressed", String(hidden));
+}
+
+function start() {
+  showHidden();
   const slider = document.getElementById("strength");
   if (slider) slider.value = strength;
   form.action = location.pathname;
@@ -56,7 +61,7 @@ async function showSimilar() {
 
 function hide() {
   hidden = !hidden;
-  document.getElementById("stage").classList.toggle("off", hidden);
+  showHidden();
   return true;
 }
 
