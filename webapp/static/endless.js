@@ -101,6 +101,7 @@ async function more() {
     const { ok, page } = await fetchPage(link.href);
     if (!ok) throw new Error(page.title);
     if (!link.isConnected) return;
+    if (!page.getElementById("results")) return location.reload(); // the login page: the session is over
     const items = [...page.querySelectorAll(".grid > li")];
     const heading = [...list.querySelectorAll(".month")].at(-1);
     if (heading && items[1]?.textContent === heading.textContent) items.splice(0, 2); // the same month goes on
