@@ -409,3 +409,24 @@ def test_a_downloaded_list_holds_the_guesses_that_the_page_shows(client, app, mo
     shown = client.get("/api/v1/search?q=red").json["items"]
     assert {hit["guess"] for hit in shown} == {True, False}
     assert [row["path"] for row in client.get("/photos.json?q=red").json] == [hit["path"] for hit in shown]
+
+
+def test_a_folder_that_cannot_be_indexed_is_refused_beside_the_form(own, tmp_path):
+    library = own.extensions["unseen"]
+    library.settings = library.settings.model_copy(update={"roots": (tmp_path,)})
+    client = own.test_client()
+    page = visit(client, "/library")
+    assert page.all("input", name="folder", value=str(tmp_path))
+    token = page.all("meta", name="csrf")[0]["content"]
+    gone = str(tmp_path / "gone")
+    refused = client.post("/library/index", data={"csrf_token": token, "folder": gone})
+    assert refused.status_code >= 400
+    assert f"There is no folder {gone}. Check the spelling" in refused.text
+    assert Page(refused).all("input", name="folder", value=gone)
+
+
+def test_a_tag_page_leads_to_all_photos_of_the_tag(client, monkeypatch):
+    monkeypatch.setattr("webapp.pages.explore.BEST", 1)
+    page = visit(client, "/tag/red")
+    total = client.get("/api/v1/search?q=red").json["total"]
+    assert f"All {total} photos" in page.text

@@ -88,12 +88,15 @@ def _cloud(counts: list[TagCount]) -> list[tuple[TagCount, int]]:
 
 
 def _years(months: list[tuple[str | None, int]]) -> list[tuple[str, list[tuple[str, int, float]]]]:
-    """Years, the newest first, each with its twelve months: name, photos, and the share of the fullest month."""
+    """Years, the newest first, each with its twelve months: name, photos, and how high a bar stands for them.
+
+    That grows with the square root, so that a month of a few photos shows beside one of thousands.
+    """
     counts = {month: count for month, count in months if month is not None}
     most = max(counts.values(), default=1)
     years = sorted({month[:4] for month in counts}, reverse=True)
     names = {year: [f"{year}-{number:02}" for number in range(1, 13)] for year in years}
-    return [(year, [(m, counts.get(m, 0), counts.get(m, 0) / most) for m in names[year]]) for year in years]
+    return [(year, [(m, counts.get(m, 0), math.sqrt(counts.get(m, 0) / most)) for m in names[year]]) for year in years]
 
 
 def _beside(library: Searcher, tag: str, ids: list[int]) -> list[str]:
