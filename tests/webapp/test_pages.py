@@ -8,13 +8,17 @@ import subprocess
 import sys
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from engine.library.records import Metadata
 from engine.settings import Settings
+from tests.conftest import paint
+from tests.webapp.conftest import index
 from webapp import create_app
 
 STATIC = Path(__file__).parents[2] / "webapp" / "static"
@@ -430,3 +434,17 @@ def test_a_tag_page_leads_to_all_photos_of_the_tag(client, monkeypatch):
     page = visit(client, "/tag/red")
     total = client.get("/api/v1/search?q=red").json["total"]
     assert f"All {total} photos" in page.text
+
+
+def test_photos_of_the_first_and_of_the_last_year_are_shown_and_their_months_lead_to_them(tmp_path, colour_bundle):
+    dates = {paint(tmp_path / f"{year}.png", "red", size=(64, 48 + i)): year for i, year in enumerate((1, 987, 9999))}
+    said = {path: (Metadata(datetime(year, 12, 24, tzinfo=UTC)), ()) for path, year in dates.items()}
+    index(tmp_path / "library", colour_bundle, dates, said=said)
+    settings = Settings(library=tmp_path / "library", model=str(colour_bundle.folder), cache=colour_bundle.cache)
+    client = create_app(settings).test_client()
+    page = visit(client, "/")
+    for month in ("December 0001", "December 0987", "December 9999"):
+        assert month in page.text
+    links = [link["href"] for link in visit(client, "/explore").all("a") if "after:" in link["href"]]
+    assert len(links) == 6  # a year, and a month of it, for each photo
+    assert [len(set(photos(visit(client, link)))) for link in links] == [1] * 6

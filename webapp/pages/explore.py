@@ -41,6 +41,7 @@ def explore() -> str:
         cloud=_cloud((counts or [])[:CLOUD]),
         chance=[Shown(photos[int(ids[i])], None) for i in picked if int(ids[i]) in photos],
         years=_years(overview.months()),
+        during=_during,
         folders=[(readable(folder.path), depth, folder.photos_below) for folder, depth in tree(overview.folders())][
             :FOLDERS
         ],
@@ -97,6 +98,14 @@ def _years(months: list[tuple[str | None, int]]) -> list[tuple[str, list[tuple[s
     years = sorted({month[:4] for month in counts}, reverse=True)
     names = {year: [f"{year}-{number:02}" for number in range(1, 13)] for year in years}
     return [(year, [(m, counts.get(m, 0), math.sqrt(counts.get(m, 0) / most)) for m in names[year]]) for year in years]
+
+
+def _during(period: str) -> str:
+    """A query for the photos of a year or a month; no date comes after the year 9999."""
+    year, month = int(period[:4]), int(period[5:] or 0)
+    following = year + (month in (0, 12))
+    until = f" before:{following:04}" + (f"-{month % 12 + 1:02}" if month else "")
+    return f"after:{period}" + (until if following < 10_000 else "")
 
 
 def _beside(library: Searcher, tag: str, ids: list[int]) -> list[str]:

@@ -39,7 +39,7 @@ def by_month(shown: Sequence[Shown]) -> Iterator[Item]:
     last = ""
     for one in shown:
         taken = one.photo.taken_at
-        name = texts.month(f"{taken:%Y-%m}" if taken else None)
+        name = texts.month(taken.isoformat()[:7] if taken else None)  # strftime does not pad every year
         if name != last:
             yield Heading(name)
             last = name
