@@ -6,6 +6,7 @@ from flask_openapi3.openapi import OpenAPI
 
 from engine.settings import Settings, load_settings
 from webapp import auth, caching, compression, cors, csrf, errors, library, limits, logs, metrics, security, turns
+from webapp.arguments import Json
 from webapp.proxy import Proxied
 from webapp.schemas import ProblemOut
 
@@ -29,7 +30,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         validation_error_model=ProblemOut,
         validation_error_callback=errors.invalid_arguments,
     )
-    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.json = Json(app)
     app.url_map.strict_slashes = False
     shown = app.extensions[library.EXTENSION] = library.Library(settings)
     jobs = indexing.register(app, settings)

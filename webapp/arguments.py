@@ -5,9 +5,11 @@ from functools import cache
 from typing import Annotated, Any, Literal
 
 from flask import request
+from flask.json.provider import DefaultJSONProvider
 from flask_openapi3.models.file import FileStorage
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticKnownError
 
 from engine.words.query import Filters, parse_time
 from webapp.errors import for_api
@@ -39,6 +41,19 @@ def cell_of(region: str | None) -> tuple[int, int] | None:
     return int(row), int(col)
 
 
+class Json(DefaultJSONProvider):
+    """JSON as it is sent and answered."""
+
+    sort_keys = False
+
+    def loads(self, s: str | bytes, **named: Any) -> Any:
+        """Raises ValueError for what is none, or is nested too deep."""
+        try:
+            return super().loads(s, **named)
+        except RecursionError:
+            raise ValueError("nested too deep") from None
+
+
 class Arguments(BaseModel):
     """Base of all arguments. A text that is left empty was not given, nor what else a form of a page leaves empty."""
 
@@ -60,9 +75,17 @@ def _schema_of(arguments: type[Arguments]) -> dict[str, Any]:
 
 
 class Body(BaseModel):
-    """Base of all JSON that is sent: a number is a number there, and not its text."""
+    """Base of all JSON that is sent: a number is a number there and not its text, and a text can be kept as UTF-8."""
 
     model_config = ConfigDict(strict=True)
+
+    @field_validator("*")
+    @classmethod
+    def _whole(cls, value: object) -> object:
+        """Half of a surrogate pair, which JSON can name, is no text."""
+        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+            raise PydanticKnownError("string_unicode")
+        return value
 
 
 class PhotoId(BaseModel):

@@ -169,6 +169,7 @@ def test_the_liveness_and_the_measurements_are_also_where_programs_look(client):
         ("application/json", "{", 400),
         ("application/json", "", 400),
         ("application/json", "[1]", 422),
+        ("application/json", "[" * 100_000, 400),
         ("application/json", '{"q": 1, "folder": 1}', 422),
     ],
 )
@@ -177,3 +178,12 @@ def test_a_body_that_is_no_json_object_is_refused_in_words_and_without_names_of_
     assert answer.status_code == answer.json["status"] == status
     assert answer.mimetype == "application/problem+json"
     assert "In " not in answer.json["detail"] and "instance" not in answer.json["detail"]
+
+
+@pytest.mark.parametrize("half", ["\\ud800", "red \\udfff"])
+@pytest.mark.parametrize(("call", "name"), [("feedback", "q"), ("index", "folder")])
+def test_half_a_character_in_a_text_is_an_invalid_argument(client, call, name, half):
+    body = f'{{"q": "{half}", "folder": "{half}", "image_id": 1, "relevant": true}}'
+    answer = client.post(f"{API}/{call}", data=body, content_type="application/json")
+    assert (answer.status_code, answer.json["type"]) == (422, "urn:unseen:problem:invalid-arguments")
+    assert [fault["name"] for fault in answer.json["errors"]] == [name]
