@@ -9,7 +9,7 @@ from flask import Flask, Response, g, json, render_template, request
 from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from engine.errors import (
     BundleError,
@@ -272,6 +272,4 @@ def _unforeseen(error: Exception) -> ResponseReturnValue:
     number = g.get("request_id")
     extra = {"fields": {"request_id": number}}
     logger.error("%s %r failed (request %s)", request.method, request.path, number, exc_info=error, extra=extra)
-    return _http(
-        InternalServerError(f"The server met an error it did not expect; its log says more (request {number})")
-    )
+    return _known(UnseenError("The server met an error it did not expect", f"Its log says more (request {number})"))

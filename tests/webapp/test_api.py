@@ -354,7 +354,7 @@ def test_a_wrong_method_says_which_ones_are_right(client):
 
 def test_what_nobody_foresaw_is_a_problem_without_a_traceback(app, client, monkeypatch):
     monkeypatch.setattr("webapp.api.explain", lambda *_: 1 / 0)
-    document = problem(client.get(f"{API}/images/1/heatmap?q=red"), 500)
+    document = problem(client.get(f"{API}/images/1/heatmap?q=red"), 500, "internal")
     assert "ZeroDivision" not in json.dumps(document)
 
 
