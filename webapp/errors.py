@@ -29,6 +29,7 @@ from webapp import texts
 logger = logging.getLogger("unseen.errors")
 
 MAX_UPLOAD = 64 << 20  # bytes
+MAX_FIELDS, MAX_TEXT = 1000, 500_000  # of a form beside its image; bytes
 WRITTEN = {  # how arguments with a form of their own are
     "cursor": "Should be as “next” of the page before has it",
     "region": "Should be a row and a column, such as 2,3",
@@ -59,10 +60,16 @@ class FileGone(UnseenError):
 
 
 class TooLarge(UnseenError):
-    """More was sent than is taken."""
+    """More was sent than is taken: as a whole, or in the fields of a form."""
 
-    def __init__(self) -> None:
-        super().__init__(f"The image is larger than {MAX_UPLOAD >> 20} MB", "Send a smaller copy")
+    def __init__(self, *, form: bool) -> None:
+        if not form:
+            super().__init__(f"More than {MAX_UPLOAD >> 20} MB were sent", "Send a smaller copy of the image")
+        else:
+            super().__init__(
+                f"The form has more than {MAX_FIELDS:,} fields, or one of more than {MAX_TEXT // 1000} kB",
+                "Send less beside the image",
+            )
 
 
 class NoMark(UnseenError):
@@ -154,9 +161,9 @@ STATUS: tuple[tuple[type[UnseenError], int, str], ...] = (
 
 def register(app: Flask) -> None:
     """Answer every error of `app`."""
-    app.config["MAX_CONTENT_LENGTH"] = MAX_UPLOAD
+    app.config.update(MAX_CONTENT_LENGTH=MAX_UPLOAD, MAX_FORM_PARTS=MAX_FIELDS, MAX_FORM_MEMORY_SIZE=MAX_TEXT)
     app.register_error_handler(UnseenError, _known)
-    app.register_error_handler(RequestEntityTooLarge, lambda _: _known(TooLarge()))
+    app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.register_error_handler(ValidationError, _invalid)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _unforeseen)
@@ -218,6 +225,10 @@ def _known(error: UnseenError) -> ResponseReturnValue:
     if isinstance(error, TokenNeeded):
         response.headers["WWW-Authenticate"] = 'Bearer realm="unseen"'
     return response
+
+
+def _too_large(_: RequestEntityTooLarge) -> ResponseReturnValue:
+    return _known(TooLarge(form=(request.content_length or 0) <= (request.max_content_length or 0)))
 
 
 def _members(error: UnseenError) -> dict[str, Any]:

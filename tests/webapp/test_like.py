@@ -91,6 +91,12 @@ def test_an_image_of_too_many_bytes_or_pixels_is_refused(client, app, red, monke
     assert "64 MB" in page.text
 
 
+@pytest.mark.parametrize("fields", [{"q": "x" * 600_000}, {f"f{i}": "x" for i in range(3000)}], ids=["long", "many"])
+def test_a_form_of_too_many_or_too_long_fields_is_not_called_an_image_that_is_too_large(client, red, fields):
+    detail = problem(send(client, red, **fields), 413, "too-large")["detail"]
+    assert "1,000 fields" in detail and "500 kB" in detail and "64 MB" not in detail
+
+
 def test_nothing_of_the_image_stays(client, library, red):
     def state():
         return {path: path.stat().st_mtime_ns for path in library[0].rglob("*") if path.suffix not in {".db-shm"}}
