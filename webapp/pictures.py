@@ -49,6 +49,8 @@ def original(photo: Photo) -> Response:
         etag = f"{status.st_mtime_ns:x}-{status.st_size:x}"
         if not upright:
             return _picture(f"{etag}-jpeg", lambda: _scaled(photo, LARGEST))
+        if request.range is None or request.range.units != "bytes" or len(request.range.ranges) != 1:
+            request.environ.pop("HTTP_RANGE", None)  # to be passed over (RFC 9110, 14.2); Werkzeug would refuse it
         name = PurePath(readable(photo.path)).name
         response = send_file(path, kind, conditional=True, download_name=name, etag=etag)
     except OSError as error:

@@ -132,6 +132,12 @@ def test_an_original_is_sent_in_parts(client, ids, painted):
     assert client.get(path, headers=same | {"If-Range": '"older"'}).status_code == 200
 
 
+@pytest.mark.parametrize("asked", ["items=0-1", "bytes=0-1,4-5", "bytes=0-1, 9999999-", "bytes=x-y", "nonsense"])
+def test_what_is_not_one_range_of_bytes_gets_the_whole_original(client, ids, painted, asked):
+    answer = client.get(f"{API}/images/{ids['all-red.png']}/original", headers={"Range": asked})
+    assert (answer.status_code, answer.data) == (200, painted[0].read_bytes())
+
+
 def test_no_other_site_may_read_an_answer(client):
     headers = {"Origin": "https://friend.example"}
     assert "Access-Control-Allow-Origin" not in client.get(f"{API}/tags", headers=headers).headers
