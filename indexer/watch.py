@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from indexer.ignore import IGNORE_FILE
 from indexer.scan import within
 
 QUIET = 2.0  # seconds without a change, after which a file counts as written
@@ -89,12 +90,16 @@ class Watch:
 def folders_of(paths: Iterable[str], roots: Sequence[str]) -> list[str]:
     """The folders below `roots` that hold what changed, none within another; the roots themselves if they are many.
 
-    A folder that changed as a whole stands for itself, also where it is gone. What is hidden is nobody's photo.
+    A folder that changed as a whole stands for itself, also where it is gone. What is hidden is nobody's photo, but a
+    `.unseenignore` says what is left out of its folder.
     """
     folders: set[str] = set()
     for path in paths:
         root = next((root for root in roots if within(path, [root])), None)
-        if root is None or any(part.startswith(".") for part in Path(os.path.relpath(path, root)).parts):
+        if root is None:
+            continue
+        parts = Path(os.path.relpath(path, root)).parts
+        if any(part.startswith(".") for part in (parts[:-1] if parts[-1:] == (IGNORE_FILE,) else parts)):
             continue
         folders.add(path if path == root or os.path.isdir(path) else os.path.dirname(path))  # noqa: PTH112, PTH120
     chosen: list[str] = []

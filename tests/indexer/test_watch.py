@@ -29,9 +29,12 @@ ROOT = Path(__file__).parents[2]
         (["gone/a.jpg", "gone/deep/b.jpg"], ["gone"]),
         (["gone/a.jpg", "gone2"], ["."]),
         ([".hidden/a.jpg", "sub/.b.jpg.part"], []),
+        (["sub/.unseenignore"], ["sub"]),
+        ([".unseenignore"], ["."]),
+        ([".hidden/.unseenignore", "sub/.unseenignore~", "sub/.unseenignore/a.jpg"], []),
         ([f"x{i}/a.jpg" for i in range(MOST + 1)], ["."]),
     ],
-    ids=["file", "several files", "folder", "gone", "gone as a whole", "hidden", "many"],
+    ids=["file", "several files", "folder", "gone", "gone as a whole", "hidden", "rules", "all rules", "none", "many"],
 )
 def test_the_folders_that_hold_what_changed_are_looked_through(tmp_path, changed, expected):
     (tmp_path / "sub/deep").mkdir(parents=True)
