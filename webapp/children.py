@@ -1,19 +1,23 @@
 """Commands of unseen that the server runs beside itself, each as a process of its own with the lowest priority."""
 
+import logging
 import os
-import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 from engine.settings import Settings
 
+logger = logging.getLogger("unseen.children")
+
 COMMAND = (
     sys.executable,
     "-P",
     "-c",
-    "import os, sys; sys.argv[0] = 'unseen'; os.nice(19); from engine.cli import main; main()",
+    "import os, sys; sys.argv[0] = 'unseen'; os.nice(19); from indexer.background import end_with_parent; "
+    "end_with_parent(); from engine.cli import main; main()",
 )
 PATIENCE = 30.0  # seconds that it has for the batch in hand when the server stops
 
@@ -26,7 +30,7 @@ def spawn(settings: Settings, name: str, *arguments: str, command: Sequence[str]
     return subprocess.Popen(  # noqa: S603  (our own command; folders come after --, and are no options)
         [*command, name, *options, *arguments],
         env={**os.environ, "UNSEEN_CACHE": str(settings.cache)},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,  # it ends with us, however we end
         # Ctrl-C on the server's terminal reaches it through us, once. In a session of its own its priority would count
         # for nothing: Linux shares out the cores between sessions first.
         process_group=0,
@@ -40,15 +44,25 @@ class Watcher:
     def __init__(self, settings: Settings, command: Sequence[str] = COMMAND) -> None:
         folders = [str(root) for root in settings.roots]
         self._process = spawn(settings, "watch", "--", *folders, command=command, stdout=subprocess.DEVNULL)
+        self._stopping = False
+        threading.Thread(target=self._follow, name="watcher", daemon=True).start()
 
     def stop(self) -> None:
-        """Let it end after the batch in hand; returns at once."""
-        self._process.send_signal(signal.SIGTERM)
+        """Let it end after the batch in hand; returns at once, and asks it only once."""
+        if not self._stopping:
+            self._stopping = True
+            self._process.terminate()
 
     def close(self) -> None:
         """Stop it, and wait; end it the hard way if that takes too long."""
         self.stop()
         end(self._process)
+
+    def _follow(self) -> None:
+        """In a thread: say it where it ends by itself."""
+        status = self._process.wait()
+        if not self._stopping:
+            logger.error("unseen watch has ended (status %s): the library is not kept up to date any more", status)
 
 
 def end(process: "subprocess.Popen[Any]") -> None:

@@ -55,7 +55,10 @@ def serve(
     except (OSError, ValueError) as error:  # waitress says ValueError for a name that is no address
         raise _cannot_listen(error, settings.host, wanted) from None
     logs.configure(settings)
-    for wish in (signal.SIGTERM, signal.SIGINT):  # a shell may have started us with the latter ignored
+    wishes = [signal.SIGTERM, signal.SIGINT]  # a shell may have started us with the latter ignored
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        wishes.append(signal.SIGHUP)  # of a terminal that is closed
+    for wish in wishes:
         signal.signal(wish, lambda *_: server.stop())
     threading.Thread(target=app.extensions[LIBRARY].warm, daemon=True).start()
     if not token_needed(settings) and not only_here(settings):

@@ -22,6 +22,7 @@ COLOUR_INDEX = (
     sys.executable,
     "-c",
     f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); sys.argv[0] = 'unseen'; "
+    "from indexer.background import end_with_parent; end_with_parent(); "
     "from engine.model.encoder import RegionEncoder; from tests.conftest import ColourEncoder; "
     "RegionEncoder.open = lambda bundle, **_: ColourEncoder(bundle); from engine.cli import main; main()",
 )

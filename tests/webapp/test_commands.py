@@ -10,7 +10,7 @@ from tests.webapp.serving import started
 from webapp.commands import serve
 
 
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_serve_prints_its_address_answers_and_stops_when_told(settings, stop):
     with started(settings) as server:
         assert server.address.startswith("http://127.0.0.1:")
@@ -21,6 +21,14 @@ def test_serve_prints_its_address_answers_and_stops_when_told(settings, stop):
         server.process.send_signal(stop)
         assert server.process.wait(20) == 0
         assert server.process.stderr.read() == ""
+
+
+def test_a_server_that_shall_outlive_its_terminal_does(settings):
+    ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); from webapp.commands import serve; serve()"
+    with started(settings, code=ignoring) as server:
+        server.process.send_signal(signal.SIGHUP)
+        with urllib.request.urlopen(f"{server.address}/healthz") as answer:
+            assert answer.status == 200
 
 
 def test_opened_to_anyone_it_says_what_that_means(settings):

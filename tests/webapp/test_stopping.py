@@ -18,6 +18,7 @@ from engine.settings import Settings
 from tests.conftest import paint
 from tests.webapp.conftest import index
 from tests.webapp.serving import COLOUR_SERVE, serving, started
+from webapp.children import Watcher
 
 API = "/api/v1"
 PATHS = (f"{API}/search?q=red", f"{API}/images/1/thumbnail?size=300", f"{API}/images/1/heatmap?q=blue", "/")
@@ -149,6 +150,48 @@ def is_written(library):
             return False
     except LibraryLocked:
         return True
+
+
+def test_a_watcher_ends_with_its_server_also_where_that_is_killed(settings, painted):
+    with started(settings, "--watch", code=COLOUR_SERVE, UNSEEN_ROOTS=str(painted[0].parent)) as running:
+        assert any("Watching" in line for line in running.process.stderr)
+        running.process.kill()
+        assert "what is done is kept" in running.process.stderr.read()  # its last words; it has closed this
+
+
+@pytest.mark.timeout(60)
+def test_a_watcher_that_ends_by_itself_is_said_in_the_log(settings, caplog):
+    watcher = Watcher(settings, [sys.executable, "-c", "raise SystemExit(3)"])
+    while not caplog.records:
+        pass
+    assert "status 3" in caplog.text
+    watcher.close()
+
+
+# A watcher that takes its time, and is ended by a second request
+SLOW = """
+import os, pathlib, signal, sys, threading
+def note(*_):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    pathlib.Path(sys.argv[1]).unlink()
+    threading.Timer(0.5, os._exit, [0]).start()
+signal.signal(signal.SIGTERM, note)
+pathlib.Path(sys.argv[1]).touch()
+while True: signal.pause()
+"""
+
+
+@pytest.mark.timeout(60)
+def test_a_watcher_is_asked_once_to_end(settings, tmp_path, caplog):
+    watcher = Watcher(settings, [sys.executable, "-c", SLOW, str(tmp_path / "ready")])
+    while not (tmp_path / "ready").exists():
+        pass
+    watcher.stop()
+    while (tmp_path / "ready").exists():  # two requests at once are one
+        pass
+    watcher.close()
+    assert watcher._process.returncode == 0
+    assert caplog.records == []
 
 
 def test_with_watch_a_photo_that_arrives_is_found_and_nothing_is_left_running(tmp_path, colour_bundle):
