@@ -15,7 +15,7 @@ from xml.etree.ElementTree import Element, ParseError, SubElement
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser, iterparse
 
-from engine.photo.file import UnreadablePhoto
+from engine.photo.file import UnreadablePhoto, open_file
 from engine.photo.xmp import DC, OURS, RDF
 
 _META = "{adobe:ns:meta/}"
@@ -66,11 +66,11 @@ def with_tags(packet: bytes | None, tags: Sequence[str]) -> bytes:
 def write_tags(photo: str, tags: Sequence[str]) -> bool:
     """Bring the sidecar of a photo up to date, whole or not at all; returns whether anything had to be written.
 
-    Raises UnreadablePhoto where there is one that cannot be read, and OSError where it cannot be written.
+    Raises UnreadablePhoto where there is one that is not XMP, OSError where it cannot be written or is no plain file.
     """
     path = sidecar_path(photo)
     try:
-        with open(path, "rb") as file:  # noqa: PTH123  (paths may hold bytes that are not UTF-8)
+        with open_file(path) as file:
             before: bytes | None = file.read()
     except FileNotFoundError:
         before = None

@@ -1,5 +1,6 @@
 """Tags in XMP sidecars, beside what others wrote there."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,13 @@ def test_a_sidecar_that_cannot_be_read_is_not_touched(tmp_path, junk):
     with pytest.raises(UnreadablePhoto, match="not XMP"):
         write_tags(str(tmp_path / "a.jpg"), ["dog"])
     assert (tmp_path / "a.jpg.xmp").read_bytes() == junk
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_in_the_place_of_a_sidecar_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg.xmp")
+    with pytest.raises(OSError, match="not a plain file"):
+        write_tags(str(tmp_path / "a.jpg"), ["dog"])
 
 
 def test_a_write_that_fails_leaves_the_sidecar_as_it_was(tmp_path, monkeypatch):
