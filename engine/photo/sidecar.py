@@ -16,7 +16,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser, iterparse
 
 from engine.photo.file import UnreadablePhoto, open_file
-from engine.photo.xmp import DC, OURS, RDF
+from engine.photo.xmp import DC, OURS, RDF, without_padding
 
 _META = "{adobe:ns:meta/}"
 _XML = "{http://www.w3.org/XML/1998/namespace}"
@@ -36,7 +36,7 @@ def with_tags(packet: bytes | None, tags: Sequence[str]) -> bytes:
         ElementTree.register_namespace(prefix, uri)
     try:
         root = _parsed(packet) if packet and packet.strip() else Element(f"{_META}xmpmeta")
-    except (ParseError, DefusedXmlException, LookupError) as error:
+    except (ParseError, DefusedXmlException, LookupError, UnicodeError) as error:
         raise ValueError(f"not XMP: {error}") from None
     rdf = root if root.tag == f"{RDF}RDF" else root.find(f"{RDF}RDF")
     if rdf is None:
@@ -96,7 +96,7 @@ def write_tags(photo: str, tags: Sequence[str]) -> bool:
 
 def _parsed(packet: bytes) -> Element:
     """The tree of a packet with its remarks; the prefixes that it uses are kept for writing."""
-    data = packet.strip(b"\0 \r\n\t")
+    data = without_padding(packet)
     for _, (prefix, uri) in iterparse(BytesIO(data), events=("start-ns",)):
         if uri not in _PREFIXES.values() and not prefix.startswith("ns"):  # which ElementTree keeps for itself
             ElementTree.register_namespace(prefix, uri)

@@ -4,6 +4,7 @@ The parts read are those of the XMP specification (ISO 16684-1) that photo manag
 `lr:hierarchicalSubject`, `xmp:Rating`, dates, camera, lens and place.
 """
 
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from xml.etree.ElementTree import Element, ParseError
@@ -15,6 +16,8 @@ from engine.library.records import Metadata
 from engine.photo.exif import camera_name, stars
 
 MAX_BYTES = 4 << 20
+_PADDING = "\0 \r\n\t"
+_UTF_16 = {BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be", b"<\0": "utf-16-le", b"\0<\0": "utf-16-be"}
 
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 DC = "{http://purl.org/dc/elements/1.1/}"
@@ -36,7 +39,7 @@ def metadata_from_xmp(packet: bytes | str | None) -> Metadata:
     if not packet or len(packet) > MAX_BYTES:
         return Metadata()
     try:
-        root: Element = fromstring(packet.strip(b"\0 \r\n\t"))
+        root: Element = fromstring(without_padding(packet))
     except (ParseError, DefusedXmlException, ValueError, LookupError):
         return Metadata()
     said = _Properties(root)
@@ -56,6 +59,12 @@ def metadata_from_xmp(packet: bytes | str | None) -> Metadata:
             for path in said.list(f"{_LIGHTROOM}hierarchicalSubject") or said.list(f"{_DIGIKAM}TagsList")
         ),
     )
+
+
+def without_padding(packet: bytes) -> bytes:
+    """An XMP packet without what surrounds it; raises UnicodeError for UTF-16 that is damaged."""
+    kind = next((kind for begin, kind in _UTF_16.items() if packet.startswith(begin)), None)
+    return packet.strip(_PADDING.encode()) if kind is None else packet.decode(kind).strip(_PADDING).encode(kind)
 
 
 class _Properties:

@@ -19,6 +19,18 @@ def test_everything_else_in_a_sidecar_stays():
     assert b"hierarchicalSubject" in written and b"Places|Africa" in written and b'xmp:Rating="4"' in written
 
 
+@pytest.mark.parametrize("kind", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("declared", ["", '<?xml version="1.0" encoding="UTF-16"?>\n'])
+def test_a_sidecar_in_utf_16_is_read_and_written(kind, declared):
+    packet = (declared + PACKET.decode().strip() + "\n\0").encode(kind)
+    assert metadata_from_xmp(packet) == metadata_from_xmp(PACKET)
+    written = with_tags(packet, ["dog"])
+    assert metadata_from_xmp(written) == metadata_from_xmp(PACKET)
+    assert b"<rdf:li>dog</rdf:li>" in written
+    with pytest.raises(ValueError, match="not XMP"):
+        with_tags(packet + b"\xd8\xd8\xd8", ["dog"])
+
+
 def test_remarks_and_names_of_namespaces_stay():
     packet = PACKET.replace(b"<dc:subject>", b"<!-- by hand --><dc:subject>")
     written = with_tags(packet, ["dog"])
