@@ -34,8 +34,12 @@ def with_tags(packet: bytes | None, tags: Sequence[str]) -> bytes:
     """A sidecar with `tags` among its keywords in place of those that were written here before; raises ValueError."""
     for prefix, uri in _PREFIXES.items():  # or the first packet of a process would name them ns0, ns1
         ElementTree.register_namespace(prefix, uri)
+    before = after = ""
     try:
-        root = _parsed(packet) if packet and packet.strip() else Element(f"{_META}xmpmeta")
+        if packet and packet.strip():
+            root, before, after = _parsed(packet)
+        else:
+            root = Element(f"{_META}xmpmeta")
     except (ParseError, DefusedXmlException, LookupError, UnicodeError) as error:
         raise ValueError(f"not XMP: {error}") from None
     rdf = root if root.tag == f"{RDF}RDF" else root.find(f"{RDF}RDF")
@@ -60,7 +64,7 @@ def with_tags(packet: bytes | None, tags: Sequence[str]) -> bytes:
         body: bytes = ElementTree.tostring(root, "utf-8")
     except RecursionError:
         raise ValueError("not XMP: elements within elements too deep") from None
-    return _BEGIN + body + _END
+    return _BEGIN + before.encode() + body + after.encode() + _END
 
 
 def write_tags(photo: str, tags: Sequence[str]) -> bool:
@@ -69,6 +73,8 @@ def write_tags(photo: str, tags: Sequence[str]) -> bool:
     Raises UnreadablePhoto where there is one that is not XMP, OSError where it cannot be written or is no plain file.
     """
     path = sidecar_path(photo)
+    if os.path.islink(path):  # noqa: PTH114
+        path = os.path.realpath(path, strict=True)  # what it leads to is written, and the link stays
     try:
         with open_file(path) as file:
             before: bytes | None = file.read()
@@ -94,17 +100,24 @@ def write_tags(photo: str, tags: Sequence[str]) -> bool:
     return True
 
 
-def _parsed(packet: bytes) -> Element:
-    """The tree of a packet with its remarks; the prefixes that it uses are kept for writing."""
+def _parsed(packet: bytes) -> tuple[Element, str, str]:
+    """The tree of a packet with its remarks, and those before and after it; its prefixes are kept for writing."""
     data = without_padding(packet)
-    for _, (prefix, uri) in iterparse(BytesIO(data), events=("start-ns",)):
-        if uri not in _PREFIXES.values() and not prefix.startswith("ns"):  # which ElementTree keeps for itself
-            ElementTree.register_namespace(prefix, uri)
-    builder = ElementTree.TreeBuilder(insert_comments=True)
+    before, after, depth, began = "", "", 0, False
+    for event, found in iterparse(BytesIO(data), events=("start-ns", "start", "end", "comment", "pi")):
+        if event == "start-ns":
+            prefix, uri = found
+            if uri not in _PREFIXES.values() and not prefix.startswith("ns"):  # which ElementTree keeps for itself
+                ElementTree.register_namespace(prefix, uri)
+        elif event in ("start", "end"):
+            depth, began = depth + (1 if event == "start" else -1), True
+        elif depth == 0 and not found.text.startswith("xpacket"):
+            remark = f"<!--{found.text}-->" if event == "comment" else f"<?{found.text}?>"
+            before, after = (before, f"{after}\n{remark}") if began else (f"{before}{remark}\n", after)
+    builder = ElementTree.TreeBuilder(insert_comments=True, insert_pis=True)
     parser = DefusedXMLParser(target=builder)
     parser.feed(data)
-    root: Element = parser.close()
-    return root
+    return parser.close(), before, after
 
 
 def _keywords(descriptions: Iterable[Element], without: set[str | None]) -> list[str]:

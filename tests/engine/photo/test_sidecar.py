@@ -32,9 +32,15 @@ def test_a_sidecar_in_utf_16_is_read_and_written(kind, declared):
 
 
 def test_remarks_and_names_of_namespaces_stay():
-    packet = PACKET.replace(b"<dc:subject>", b"<!-- by hand --><dc:subject>")
+    inside = b"<!-- by hand --><?a program?><dc:subject>"
+    around = b"<!-- by me: \xc3\xa9 & < -->\n<?xml-stylesheet href='x.css'?>", b"<?and more?>\n<!-- the end -->"
+    packet = PACKET.replace(b"<dc:subject>", inside).replace(b"<x:xmpmeta", around[0] + b"<x:xmpmeta")
+    packet = packet.replace(b"</x:xmpmeta>", b"</x:xmpmeta>" + around[1])
     written = with_tags(packet, ["dog"])
-    assert b"<!-- by hand -->" in written
+    assert inside[:-12] in written and written.count(b"<?xpacket") == 2
+    before, after = written.split(b"<x:xmpmeta")[0], written.split(b"</x:xmpmeta>")[1]
+    assert around[0] in before and around[1] in after
+    assert with_tags(written, ["dog"]) == written
     assert b"aux:Lens" in written and b"lr:hierarchicalSubject" in written and b"ns0" not in written
 
 
@@ -65,6 +71,19 @@ def test_a_sidecar_that_cannot_be_read_is_not_touched(tmp_path, junk):
     with pytest.raises(UnreadablePhoto, match="not XMP"):
         write_tags(str(tmp_path / "a.jpg"), ["dog"])
     assert (tmp_path / "a.jpg.xmp").read_bytes() == junk
+
+
+def test_a_sidecar_that_is_a_link_stays_one_and_what_it_leads_to_is_written(tmp_path):
+    kept = tmp_path / "kept" / "a.xmp"
+    kept.parent.mkdir()
+    kept.write_bytes(PACKET)
+    (tmp_path / "a.jpg.xmp").symlink_to("kept/a.xmp")
+    assert write_tags(str(tmp_path / "a.jpg"), ["dog"])
+    assert (tmp_path / "a.jpg.xmp").is_symlink() and b">dog<" in kept.read_bytes()
+    kept.unlink()
+    with pytest.raises(FileNotFoundError):  # which the export names
+        write_tags(str(tmp_path / "a.jpg"), ["dog"])
+    assert list(kept.parent.iterdir()) == []
 
 
 @pytest.mark.timeout(20)
