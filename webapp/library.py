@@ -15,7 +15,8 @@ from engine.errors import LibraryNotFound, UnseenError
 from engine.library.database import DATABASE, Database
 from engine.library.overview import Overview
 from engine.library.records import Photo
-from engine.library.status import Status, index_generation, status_of
+from engine.library.region_index import generation_on_disk
+from engine.library.status import Status, status_of
 from engine.search.searcher import Searcher, open_searcher
 from engine.settings import Settings
 from webapp.errors import NotInLibrary
@@ -85,7 +86,7 @@ class Library:
     def status(self) -> Status:
         """The library's state, looked at again once it has changed: to sum up 100,000 thumbnails takes a while."""
         store = self.searcher().store
-        key = (self.identity, Overview(store).state(), index_generation(self.folder))
+        key = (self.identity, Overview(store).state(), generation_on_disk(self.folder))
         with self._lock:
             known = self._status
         if known is None or known[0] != key:

@@ -16,11 +16,6 @@ METADATA = ("taken_at", "taken_offset", "taken_from", "camera", "lens", "latitud
 CHUNK = 500  # ids in one SQL statement; SQLite takes 32,766 variables
 
 
-def fold(keyword: str) -> str:
-    """A keyword as a query spells it: lower case, one form for each character."""
-    return normalise(keyword)
-
-
 def write_batch(connection: Connection, batch: Batch) -> int:
     """Write all of a batch; returns the generation that it makes."""
     now = datetime.now(UTC)
@@ -73,7 +68,9 @@ def _replace_keywords(connection: Connection, by_photo: dict[int, tuple[str, ...
         gone = delete(keywords).where(keywords.c.photo_id == bindparam("key"))
         connection.execute(gone, [{"key": key} for key in by_photo])
     rows = [
-        {"photo_id": key, "keyword": word, "folded": fold(word)} for key, words in by_photo.items() for word in words
+        {"photo_id": key, "keyword": word, "folded": normalise(word)}
+        for key, words in by_photo.items()
+        for word in words
     ]
     if rows:
         connection.execute(insert(keywords), rows)

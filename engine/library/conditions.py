@@ -4,10 +4,10 @@ import os
 
 from sqlalchemy import Column, ColumnElement, func, select
 
-from engine.library.batches import fold
 from engine.library.listing import Place
 from engine.library.schema import keywords, photos
 from engine.words.query import Filters
+from engine.words.vectors import normalise
 
 _ALIASES = {"jpg": "jpeg", "tif": "tiff", "heif": "heic", "hif": "heic"}
 
@@ -40,7 +40,9 @@ def conditions(filters: Filters | None) -> list[ColumnElement[bool]]:
     if filters.lens is not None:
         found.append(photos.c.lens.icontains(filters.lens, autoescape=True))
     if filters.keyword is not None:
-        found.append(photos.c.id.in_(select(keywords.c.photo_id).where(keywords.c.folded == fold(filters.keyword))))
+        found.append(
+            photos.c.id.in_(select(keywords.c.photo_id).where(keywords.c.folded == normalise(filters.keyword)))
+        )
     if filters.rating is not None:
         found.append(photos.c.rating >= filters.rating)
     if filters.after is not None:

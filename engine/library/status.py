@@ -97,11 +97,6 @@ def status_of(store: Store) -> Status:
     )
 
 
-def index_generation(folder: Path) -> int | None:
-    """The generation that the region index covers; None where there is none."""
-    return generation_on_disk(folder)
-
-
 def _bytes(paths: Iterable[Path]) -> int:
     total = 0
     for path in paths:

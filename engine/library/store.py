@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Column, Row, bindparam, delete, func, insert, select, text, update
 
-from engine.library.batches import METADATA, write_batch
+from engine.library.batches import CHUNK, METADATA, write_batch
 from engine.library.conditions import conditions, is_later, under
 from engine.library.database import Database
 from engine.library.listing import Place
@@ -29,8 +29,6 @@ from engine.library.records import (
 from engine.library.region_map import Grid, RegionMap, RegionMaps
 from engine.library.schema import Moment, companions, failures, keywords, library, photos, region_maps, roots
 from engine.words.query import Filters
-
-CHUNK = 500  # ids in one SQL statement; SQLite takes 32,766 variables
 
 
 class Store(Database):
