@@ -1,4 +1,4 @@
-"""Boxes around the best regions of many photos at once: those of engine.search.explain, a grid being one number.
+"""Boxes around the best regions of many photos at once, a grid being one number.
 
 Bit r of a number stands for region r, row by row, so that all regions are moved to a neighbour by one shift.
 """
@@ -11,7 +11,8 @@ Box = tuple[float, float, float, float]
 
 
 def boxes(scores: Array, grid: Grid, background: float) -> list[Box]:
-    """For region scores (N, R), the box around the connected regions of each photo that belong to the best.
+    """For region scores (N, R), the box around the connected regions of each photo that belong to the best: those that
+    rise at least half as far above the background.
 
     Boxes are x, y, width, height in fractions of the upright photo.
     """

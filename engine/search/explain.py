@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.library.region_map import Array, Grid
+from engine.search.boxes import Box, boxes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,7 +32,7 @@ class TermMap:
     scores: Array  # (rows, cols)
     heat: Array  # (rows, cols)
     best: tuple[int, int]  # row and column of the highest score
-    box: tuple[float, float, float, float]
+    box: Box
 
 
 def explain(term: str, grid: Grid, scores: Array, background: float, deviation: float = 0.0) -> TermMap:
@@ -45,24 +46,8 @@ def explain(term: str, grid: Grid, scores: Array, background: float, deviation: 
     ceiling = max(float(over.max()), background + 4 * deviation)
     heat = np.clip((over - floor) / max(ceiling - floor, 1e-6), 0, 1)
     row, col = divmod(int(over.argmax()), grid.cols)
-    return TermMap(term, grid, over, heat, (row, col), _box(over, (row, col), background))
-
-
-def _box(scores: Array, best: tuple[int, int], background: float) -> tuple[float, float, float, float]:
-    """Around the connected regions that rise at least half as far above the background as the best one."""
-    rows, cols = scores.shape
-    threshold = (float(scores[best]) + min(background, float(scores[best]))) / 2
-    member = scores >= threshold
-    reached, edge = {best}, [best]
-    while edge:
-        row, col = edge.pop()
-        for near in ((row - 1, col), (row + 1, col), (row, col - 1), (row, col + 1)):
-            if near not in reached and 0 <= near[0] < rows and 0 <= near[1] < cols and member[near]:
-                reached.add(near)
-                edge.append(near)
-    top, left = min(r for r, _ in reached), min(c for _, c in reached)
-    bottom, right = max(r for r, _ in reached) + 1, max(c for _, c in reached) + 1
-    return left / cols, top / rows, (right - left) / cols, (bottom - top) / rows
+    (box,) = boxes(over.reshape(1, -1), grid, background)
+    return TermMap(term, grid, over, heat, (row, col), box)
 
 
 def overlay(maps: Sequence[TermMap], size: tuple[int, int]) -> "Image":

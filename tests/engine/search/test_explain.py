@@ -25,6 +25,25 @@ def test_the_box_holds_the_best_region_and_lies_in_the_photo(scores, background)
     assert ((term.heat >= 0) & (term.heat <= 1)).all()
 
 
+@given(
+    GRIDS.flatmap(lambda g: arrays(np.float32, g, elements=st.sampled_from([-2, -0.1, 0, 0.7, 1, 3]))), st.floats(-4, 4)
+)
+def test_the_box_is_that_of_walking_from_the_best_region_to_its_neighbours(scores, background):
+    term = explain("word", Grid(*scores.shape), scores.ravel(), background)
+    (rows, cols), best = scores.shape, float(scores.max())
+    reached = edge = {term.best}
+    while edge:
+        near = {(row + down, col + right) for row, col in edge for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1))}
+        edge = {
+            (row, col)
+            for row, col in near - reached
+            if 0 <= row < rows and 0 <= col < cols and scores[row, col] >= (best + min(background, best)) / 2
+        }
+        reached = reached | edge
+    (top, bottom), (left, right) = ((min(side), max(side) + 1) for side in zip(*reached, strict=True))
+    assert term.box == (left / cols, top / rows, (right - left) / cols, (bottom - top) / rows)
+
+
 def test_a_photo_without_the_thing_stays_cool():
     quiet = np.random.default_rng(0).normal(0, 1, 16).astype(np.float32).clip(-2, 2)
     loud = quiet.copy()
