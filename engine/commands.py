@@ -28,9 +28,10 @@ class _Searching(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """What begins with one - and is no option is the query, and goes to the end."""
         valued = {name for one in self.params if isinstance(one, click.Option) and not one.is_flag for name in one.opts}
-        for i, (before, value) in enumerate(zip(["", *args], args, strict=False)):
-            if "--" not in args and before not in valued and re.match("-[^-]", value) and value != "-h":
-                return super().parse_args(ctx, [*args[:i], *args[i + 1 :], "--", value])
+        pairs = enumerate(zip(["", *args], args, strict=False))
+        found = [i for i, (before, it) in pairs if before not in valued and re.match("-[^-]", it) and it != "-h"]
+        if found and "--" not in args:
+            args = [*args[: found[0]], *args[found[0] + 1 :], "--", args[found[0]]]
         return super().parse_args(ctx, args)
 
 

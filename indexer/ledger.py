@@ -39,7 +39,7 @@ INSERT INTO to_read (path, size, mtime, id, known_size, known_mtime, hash, missi
          EXISTS (SELECT 1 FROM found_companions c WHERE c.photo = f.path)
   FROM found f LEFT JOIN known k USING (path) LEFT JOIN failed x USING (path) LEFT JOIN other o ON o.id = k.id
   WHERE CASE WHEN k.id IS NULL THEN NOT coalesce((x.size, x.mtime) = (f.size, f.mtime), 0)
-        ELSE (k.size, k.mtime) != (f.size, f.mtime) OR coalesce(o.sidecar, 0)
+        ELSE (k.size, k.mtime) != (f.size, f.mtime) OR coalesce(o.sidecar, 0) OR x.path IS NOT NULL
              OR EXISTS (SELECT 1 FROM waiting w WHERE w.id = k.id) END
   ORDER BY f.path;
 INSERT INTO vanished SELECT id, k.path, k.size, k.mtime, hash, missing
@@ -166,8 +166,10 @@ class Ledger:
             yield photo_id, FileStamp(size, mtime)
 
     def other_companions(self) -> Iterator[tuple[int, tuple[Companion, ...]]]:
-        """Photos that other files than before belong to, and which."""
-        for photo_id, path in self._db.execute("SELECT id, path FROM other JOIN known USING (id)").fetchall():
+        """Photos that other files than before belong to, and which, unless they are to be read."""
+        query = """SELECT o.id, k.path FROM other o JOIN known k USING (id)
+                   WHERE o.id NOT IN (SELECT id FROM to_read WHERE id IS NOT NULL)"""
+        for photo_id, path in self._db.execute(query).fetchall():
             yield photo_id, self.companions(path)
 
     def healed(self) -> list[str]:

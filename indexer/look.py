@@ -12,10 +12,11 @@ from engine.library.records import Companion, FileStamp, KnownFile, Metadata, Ne
 from engine.library.region_map import RegionMap
 from engine.library.store import Store
 from engine.model.bundle import Bundle
-from engine.photo import PhotoFile, UnreadablePhoto, read_file
+from engine.photo import PhotoFile, UnreadablePhoto, UnreadFile, read_file
 from engine.photo.metadata import dated_by_file
 from indexer.decode import Decoded
 from indexer.isolation import Decoders
+from indexer.ledger import UNREAD
 
 
 class Encoder(Protocol):
@@ -55,6 +56,7 @@ class Copy:
 
     stamp: FileStamp
     content_hash: bytes
+    companions: tuple[Companion, ...]
     metadata: Metadata | None
 
 
@@ -79,7 +81,8 @@ class Looker:
         """What there is at a path. A content that the library knows, or that is being looked at, is not decoded."""
         try:
             file = read_file(item.path)
-            sidecar = self._sidecar(item.companions)
+            sidecar, companions = self._sidecar(item.companions)
+            item = replace(item, companions=companions)
             known = self._store.known_content(file.content_hash)
             if known is not None:
                 return self._recognised(known, file, item, sidecar)
@@ -90,7 +93,7 @@ class Looker:
             if described is None:
                 return self._new(file, item, sidecar)
             says = self._decode(file, sidecar).metadata if described or sidecar is not None else None
-            return Copy(file.stamp, file.content_hash, says)
+            return Copy(file.stamp, file.content_hash, companions, says)
         except UnreadablePhoto as error:
             return error
 
@@ -140,15 +143,22 @@ class Looker:
     def _decode(self, file: PhotoFile, sidecar: bytes | None) -> Decoded:
         return self._decoders.decode(file.data, file.path, self._encoder.input_size, sidecar)
 
-    def _sidecar(self, companions: tuple[Companion, ...]) -> bytes | None:
-        """The XMP that belongs to the photo; one that cannot be read is no reason to lose the photo."""
-        for one in companions:
+    def _sidecar(self, companions: tuple[Companion, ...]) -> tuple[bytes | None, tuple[Companion, ...]]:
+        """The XMP that belongs to the photo, and the companions.
+
+        A sidecar that cannot be read is no reason to lose the photo. It is kept as one that nobody has read yet, so the
+        next run tries again.
+        """
+        known = list(companions)
+        for i, one in enumerate(companions):
             if one.kind == "sidecar":
                 try:
-                    return read_file(one.path).data
+                    return read_file(one.path).data, tuple(known)
+                except UnreadFile:
+                    known[i] = replace(one, stamp=UNREAD)
                 except UnreadablePhoto:
                     continue
-        return None
+        return None, tuple(known)
 
 
 def at(

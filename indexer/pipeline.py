@@ -223,7 +223,6 @@ class _Run:
             if item.known is not None and not isinstance(outcome, UnreadFile):
                 self._batch.removed.append(item.known.id)
                 self._batch.touched.pop(item.known.id, None)
-                self._batch.companions.pop(item.known.id, None)
                 self._replaced.append(item.known.content_hash)
             self._fail(Failure(item.path, UNREAD if isinstance(outcome, UnreadFile) else item.stamp, outcome.reason))
         elif isinstance(outcome, NewPhoto):
@@ -242,12 +241,12 @@ class _Run:
         if known is not None and known.content_hash == photo.content_hash and not self._waits(known):
             self._batch.touched[known.id] = photo.stamp
             self._batch.described[known.id] = photo.metadata
+            self._batch.companions[known.id] = photo.companions
             if photo.path in self._failing:
                 self._batch.healed.append(photo.path)
             self.report.unchanged += 1
         elif known is not None:
             self._batch.updated[known.id] = photo
-            self._batch.companions.pop(known.id, None)
             self._replaced.append(known.content_hash)
             self.report.updated += 1
         elif not fresh and (moved := self._moved_from(photo.content_hash)) is not None:
@@ -330,7 +329,7 @@ class _Run:
 
 
 def _as_copy(photo: NewPhoto, item: ToRead, copy: Copy) -> NewPhoto:
-    return at(photo, item.path, copy.stamp, item.companions, copy.metadata)
+    return at(photo, item.path, copy.stamp, copy.companions, copy.metadata)
 
 
 Item = TypeVar("Item")

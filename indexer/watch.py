@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from indexer.ignore import IGNORE_FILE
 from indexer.scan import within
@@ -49,22 +50,14 @@ class Watch:
         happened to the others meanwhile was not heard. Of one that is gone nothing is said, as its disk may come back.
         `said` is told when the system has no room for more messages, from when on every folder is a silent one.
         """
-        import watchfiles
+        from watchfiles import Change
 
         loud, silent, due = self.loud, self.silent, 0.0  # when the silent ones are looked through again
         everything: list[str] | None = [*loud, *silent]
         while True:
             heard = _standing(loud)
             try:
-                for changed in watchfiles.watch(
-                    *heard or [os.devnull],
-                    watch_filter=None,
-                    debounce=int(1000 * LONGEST),
-                    step=int(1000 * QUIET),
-                    rust_timeout=BREATH,
-                    yield_on_timeout=True,
-                    ignore_permission_denied=True,
-                ):
+                for changed in _messages(heard):
                     folders = everything or folders_of((path for _, path in changed), list(_standing(loud)))
                     if clock() >= due:
                         folders += [folder for folder in _standing(silent) if folder not in folders]
@@ -72,7 +65,7 @@ class Watch:
                     if folders:
                         yield folders
                     everything = None
-                    gone = any(kind == watchfiles.Change.deleted and path in heard for kind, path in changed)
+                    gone = any(kind == Change.deleted and path in heard for kind, path in changed)
                     if gone or _standing(loud) != heard:
                         break
             except OSError as error:
@@ -85,6 +78,31 @@ class Watch:
                 again = Watch.of([*loud, *silent])  # a disk that has come may be another machine's
                 loud, silent = again.loud, again.silent
             everything = list(_standing([*loud, *silent]))
+
+
+def _messages(folders: Iterable[str]) -> Iterator[set[tuple[Any, str]]]:
+    """What changes in folders, each time after it has become quiet, and nothing twice a second.
+
+    Raises OSError where the system has no room for more messages.
+    """
+    import watchfiles
+
+    if not folders:
+        while True:
+            time.sleep(BREATH / 1000)
+            yield set()
+    try:
+        yield from watchfiles.watch(
+            *folders,
+            watch_filter=None,
+            debounce=int(1000 * LONGEST),
+            step=int(1000 * QUIET),
+            rust_timeout=BREATH,
+            yield_on_timeout=True,
+            ignore_permission_denied=True,
+        )
+    except RuntimeError as error:  # where there can be no more listeners
+        raise OSError(str(error)) from None
 
 
 def folders_of(paths: Iterable[str], roots: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from engine.errors import LibraryLocked, LibraryNotFound, UnseenError
+from engine.library.database import is_library
 from engine.library.lock import writer_lock
 from engine.library.store import Store
 from engine.options import library_option, model_option
@@ -113,6 +114,7 @@ class _Updates:
         while True:
             try:
                 with writer_lock(self._settings.library):
+                    self._follow_model()
                     with Store.create(self._settings.library, self._name, self._bundle.fingerprint) as store:
                         yield store
                     return
@@ -121,6 +123,17 @@ class _Updates:
                     click.echo(f"{error.message}; waiting for it.", err=True)
                 waiting = True
                 time.sleep(PATIENCE)
+
+    def _follow_model(self) -> None:
+        """Where another model has taken the library over, look at photos with that one, unless the user named one."""
+        library = self._settings.library
+        if "model" in self._settings.model_fields_set or not is_library(library):
+            return
+        with Store.open(library) as store:
+            fits = store.fingerprint() == self._bundle.fingerprint
+        if not fits:
+            self._bundle, self._name = bundle_for(self._settings)
+            self._encoder = EncoderWhenNeeded(self._bundle)
 
     def _say(self, report: Report) -> None:
         if self._as_json:

@@ -29,7 +29,7 @@ def status_in_words(state: Status) -> str:
     )
     notes = [
         *([f"the files of {state.missing:,} are gone"] if state.missing else []),
-        *([f"{state.waiting:,} wait for unseen index to look at them"] if state.waiting else []),
+        *([f"{state.waiting:,} wait for unseen index to look at them, or for their files"] if state.waiting else []),
     ]
     rows = {
         "library": str(state.folder),

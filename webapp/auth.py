@@ -184,9 +184,12 @@ def _secret(folder: Path) -> bytes:
     secret = secrets.token_bytes(SECRET)
     with suppress(OSError):  # without a library, or one that can be written, sessions end with the server
         descriptor, partial = tempfile.mkstemp(dir=folder, suffix=".partial")  # readable by its owner only
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secret)
-            file.flush()
-            os.fsync(descriptor)
-        Path(partial).replace(path)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(secret)
+                file.flush()
+                os.fsync(descriptor)
+            Path(partial).replace(path)
+        finally:
+            Path(partial).unlink(missing_ok=True)
     return secret

@@ -146,7 +146,9 @@ class StatusOut(BaseModel):
     library: str
     photos: int
     missing: int = Field(description="photos that are kept although their file is gone")
-    waiting: int = Field(description="photos that the library's model has not looked at; the next index run does")
+    waiting: int = Field(
+        description="photos that the library's model has not looked at; an index run does if their files are there"
+    )
     failed: int
     model: ModelOut
     schema_version: str | None

@@ -4,6 +4,7 @@ Of an archive only the files that make a bundle are unpacked, and none of them c
 safetensors.
 """
 
+import lzma
 import re
 import shutil
 import sys
@@ -14,6 +15,7 @@ import zlib
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
 from tqdm import tqdm
 
@@ -46,7 +48,7 @@ def pull(address: str, cache: Path, name: str | None = None) -> Bundle:
             if any((folder / name).exists() for folder in shelves(cache)):
                 raise BundleError(f"There is a bundle called {name} already", "Give this one another name with --name")
             unpacked.rename(shelf / name)
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, ValueError) as error:  # the last of an address that is none
         raise BundleError(f"Cannot fetch {address}: {getattr(error, 'reason', None) or error}") from None
     return Bundle(shelf / name, cache)
 
@@ -65,8 +67,9 @@ def _download(address: str, archive: IO[bytes]) -> None:
 
 
 def _opened(address: str) -> IO[bytes]:
-    if address.startswith(("http://", "https://")):
-        request = urllib.request.Request(address, headers={"User-Agent": "unseen"})  # noqa: S310  (checked above)
+    if address.lower().startswith(("http://", "https://")):
+        plain = quote(address, safe=":/?#[]@!$&'()*+,;=%")
+        request = urllib.request.Request(plain, headers={"User-Agent": "unseen"})  # noqa: S310  (checked above)
         opened: IO[bytes] = urllib.request.urlopen(request, timeout=PATIENCE)  # noqa: S310
         return opened
     return Path(address).open("rb")
@@ -86,5 +89,5 @@ def _unpack(archive: IO[bytes], folder: Path, address: str) -> None:
                 if entry is not None:
                     with packed.open(entry) as source, (folder / name).open("wb") as target:
                         shutil.copyfileobj(source, target)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError, ValueError) as error:
         raise BundleError(f"{address} is no zip archive that can be read: {error}") from None

@@ -436,7 +436,7 @@ def test_going_back_leads_to_where_the_results_were_scrolled_to(visit):
     place = page.evaluate("scrollTo(0, document.documentElement.scrollHeight - innerHeight - 200), scrollY")
     search(page, "red")
     page.wait_for_url("**q=red**")
-    page.wait_for_function("scrollY === 0")
+    page.wait_for_function("() => scrollY === 0")
     page.go_back()
     page.wait_for_function("place => scrollY === place", arg=place)
     page.locator(".grid a").last.click()
@@ -444,6 +444,25 @@ def test_going_back_leads_to_where_the_results_were_scrolled_to(visit):
     page.go_back()
     page.wait_for_function("place => Math.abs(scrollY - place) < 300", arg=place)
     assert page.evaluate("scrollY > 0")
+
+
+def test_going_back_while_more_is_on_its_way_leads_there_too(visit):
+    page = visit("/?q=green&min_confidence=0")
+    page.keyboard.press("End")
+    expect(page.locator(".more")).to_have_count(0)
+    place = page.evaluate("scrollTo(0, document.documentElement.scrollHeight - innerHeight - 200), scrollY")
+    page.wait_for_function("() => history.state?.y === scrollY")
+    held = []
+    page.route("**/*q=red*cursor*", lambda route: held.append(route))  # noqa: PLW0108  (Playwright looks into it)
+    search(page, "red")
+    page.wait_for_function("() => scrollY === 0 && location.search.includes('red')")
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    while not held:
+        page.wait_for_timeout(20)
+    page.go_back()
+    page.wait_for_function("() => document.querySelector('.grid a').href.includes('q=green')")
+    held[0].fallback()
+    page.wait_for_function("place => scrollY === place", arg=place)
 
 
 def test_beside_an_unknown_word_a_photo_has_its_heading_and_photos_like_it(visit):

@@ -14,7 +14,7 @@ from engine.model.bundle import Bundle
 from engine.model.encoder import RegionEncoder
 from engine.photo import UnreadFile
 from engine.search.searcher import Searcher
-from indexer import look, updating
+from indexer import look, updating, watch_command
 from indexer.scan import scan
 from tests.conftest import ColourEncoder, paint
 from tests.indexer.conftest import InterruptsOnce, Library
@@ -169,7 +169,7 @@ def test_the_commands_say_what_to_do_do_it_and_say_what_is_left(unseen, colours,
     status, out, _ = unseen("index", colours, "--new-model")
     assert status == 0
     assert "2 updated" in out[0]
-    assert "photos   3 (1 wait for unseen index to look at them)" in unseen("status")[1]
+    assert "photos   3 (1 wait for unseen index to look at them, or for their files)" in unseen("status")[1]
     assert json.loads(unseen("status", "--json")[1][0])["waiting"] == 1
     status, out, _ = unseen("db", "check")
     assert status == 0
@@ -198,6 +198,25 @@ def test_the_index_is_gone_before_the_model_changes(library, colours, new_bundle
         assert store.fingerprint() == library.encoder.bundle.fingerprint
         assert indexes.behind(store) == 3
     assert found(library, library.encoder.bundle, "green")[0] == "green.jpg"
+
+
+def test_who_watches_goes_on_with_the_new_model_unless_one_was_named(library, colours, new_bundle, monkeypatch):
+    old = library.encoder.bundle
+    with Store.create(library.folder, str(old.folder), old.fingerprint):
+        pass
+    monkeypatch.setattr(watch_command, "EncoderWhenNeeded", ColourEncoder)
+    settings = updating.Settings(library=library.folder, cache=old.cache)
+    watching = watch_command._Updates(settings, [str(colours)], (), False, False)
+    watching.update([str(colours)])
+    with Store.open(library.folder, writable=True) as store:
+        updating.take_over(store, str(new_bundle.folder), new_bundle)
+    assert len(waiting(library)) == 3
+    watching.update([str(colours)])
+    assert waiting(library) == []
+    assert found(library, new_bundle, "green")[0] == "green.jpg"
+    named = settings.model_copy(update={"model": str(old.folder)})
+    with pytest.raises(WrongBundle):
+        watch_command._Updates(named, [str(colours)], (), False, False).update([str(colours)])
 
 
 def test_a_searcher_whose_library_was_taken_over_says_so(library, colours, new_bundle):

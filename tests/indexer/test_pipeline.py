@@ -637,14 +637,7 @@ def test_a_photo_that_cannot_be_read_for_a_moment_keeps_its_id_and_what_was_said
         Feedback(store).mark("red", ids["000.jpg"], relevant=True)
     later(photos / "000.jpg")
     with monkeypatch.context() as patch:
-        reading = look.read_file
-
-        def fails(path):
-            if path.endswith("000.jpg"):
-                raise UnreadFile(path, "input/output error")
-            return reading(path)
-
-        patch.setattr(look, "read_file", fails)
+        fails_for(patch, "000.jpg")
         assert counts(library.index(photos, keep_missing=keep_missing)) == {"found": 3, "unchanged": 2, "failed": 1}
         assert library.content() == before
         assert library.failures() == {"000.jpg": "input/output error"}
@@ -652,6 +645,62 @@ def test_a_photo_that_cannot_be_read_for_a_moment_keeps_its_id_and_what_was_said
     assert (library.ids(), library.failures()) == (ids, {})
     with library.open() as store:
         assert [mark.photo_id for mark in Feedback(store).of("red")] == [ids["000.jpg"]]
+
+
+def fails_for(monkeypatch, name):
+    """Until undone, a file of this name cannot be read."""
+    reading = look.read_file
+
+    def fails(path):
+        if path.endswith(name):
+            raise UnreadFile(path, "input/output error")
+        return reading(path)
+
+    monkeypatch.setattr(look, "read_file", fails)
+
+
+@pytest.mark.parametrize("unread", ["a.jpg", "a.xmp"])
+def test_a_sidecar_is_read_once_it_and_its_photo_can_be(library, photos, monkeypatch, unread):
+    photo = paint(photos / "a.jpg", "red")
+    library.index(photos)
+    (photos / "a.xmp").write_text(XMP.format(5, "sea"))
+    with monkeypatch.context() as patch:
+        fails_for(patch, unread)
+        library.index(photos)
+    assert said(library, photo) == (None, [])
+    library.index(photos)
+    assert said(library, photo) == (5, ["sea"])
+    assert library.failures() == {}
+    library.index(photos)
+    assert library.heard.total == 0
+
+
+def test_a_photo_that_could_not_be_read_and_is_as_it_was_is_no_failure_any_more(library, photos, monkeypatch):
+    photo = album(photos, 1) / "000.jpg"
+    library.index(photos)
+    before = photo.stat().st_mtime_ns
+    later(photo)
+    with monkeypatch.context() as patch:
+        fails_for(patch, "000.jpg")
+        library.index(photos)
+    os.utime(photo, ns=(before, before))
+    assert list(library.failures()) == ["000.jpg"]
+    library.index(photos)
+    assert library.failures() == {}
+
+
+def test_an_interrupted_run_reads_the_other_sidecars_the_next_time(library, photos, colour_bundle, monkeypatch):
+    library.index(album(photos, 12))
+    monkeypatch.setattr(pipeline, "BATCH", 2)
+    monkeypatch.setattr(pipeline, "AHEAD", 0)
+    for photo in sorted(photos.glob("*.jpg")):
+        photo.with_suffix(".xmp").write_text(XMP.format(5, photo.stem))
+    paint(photos / "0.jpg", "red")
+    with pytest.raises(KeyboardInterrupt):
+        library.index(photos, encoder=InterruptsOnce(colour_bundle))
+    library.index(photos)
+    for number in range(12):
+        assert said(library, photos / f"{number:03}.jpg") == (5, [f"{number:03}"])
 
 
 @pytest.mark.parametrize("seconds", [10**10, -(10**10)])

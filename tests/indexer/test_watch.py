@@ -86,6 +86,22 @@ def hear(changes, folder):
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.parametrize("error", [OSError("no space left"), RuntimeError("too many open files")])
+def test_where_the_system_has_no_room_for_listeners_folders_are_looked_through_now_and_then(
+    tmp_path, monkeypatch, error
+):
+    def full(*_, **__):
+        raise error
+        yield
+
+    monkeypatch.setattr("watchfiles.watch", full)
+    monkeypatch.setattr(watch, "BREATH", 10)
+    said, times = [], iter([0.0, *range(1000, 9000, 1000)])
+    changes = Watch([str(tmp_path)], []).changes(said.append, clock=lambda: next(times))
+    assert [next(changes) for _ in range(3)] == [[str(tmp_path)]] * 3
+    assert len(said) == 1
+
+
 def test_a_folder_that_is_there_later_is_looked_through_and_watched_from_then_on(two):
     a, b, changes = two
     a.mkdir()

@@ -100,7 +100,7 @@ async function more() {
   try {
     const { ok, page } = await fetchPage(link.href);
     if (!ok) throw new Error(page.title);
-    if (!link.isConnected) return;
+    if (!link.isConnected) return void requestAnimationFrame(update); // another list stands here now
     if (!page.getElementById("results")) return location.reload(); // the login page: the session is over
     const items = [...page.querySelectorAll(".grid > li")];
     const heading = [...list.querySelectorAll(".month")].at(-1);

@@ -1,5 +1,6 @@
 """A bundle is fetched from a web server or a file, whole or not at all, and nothing else of an archive is."""
 
+import re
 import threading
 import zipfile
 from http.server import HTTPServer, SimpleHTTPRequestHandler
@@ -49,7 +50,7 @@ def test_a_bundle_is_fetched_from_a_web_server_and_found_by_its_name(address, co
 
 
 def test_a_file_will_do_and_another_name_too(archive, tmp_path):
-    pull(str(archive), tmp_path, "mine")
+    pull(str(archive.rename(archive.with_name("Vögel.zip"))), tmp_path, "mine")
     assert open_bundle("mine", tmp_path).name == "colours"
 
 
@@ -92,9 +93,11 @@ def test_what_is_no_bundle_is_told_and_leaves_nothing(archive, tmp_path, how):
     assert list((tmp_path / "cache" / "bundles").iterdir()) == []
 
 
-@pytest.mark.parametrize("where", ["http://127.0.0.1:9/x.zip", "/nowhere/x.zip", "ftp://127.0.0.1/x.zip"])
+@pytest.mark.parametrize(
+    "where", ["http://127.0.0.1:9/ä.zip", "/no/x.zip", "ftp://h/x.zip", "http://[::1/x", "http:///"]
+)
 def test_an_address_without_anything_is_told(tmp_path, where):
-    with pytest.raises(BundleError, match=f"Cannot fetch {where}: "):
+    with pytest.raises(BundleError, match=f"Cannot fetch {re.escape(where)}: "):
         pull(where, tmp_path)
 
 
