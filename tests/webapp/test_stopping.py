@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_a_request_that_is_half_sent_when_the_server_stops_is_answered_and_nobod
         assert heard.getresponse().status == 200  # so the server has heard of the other one too
         running.stop()
         while not nobody_is_let_in(running.port):
-            pass
+            time.sleep(0.01)
         slow.sendall(b"Host: localhost\r\n\r\n")
         answer = slow.recv(65536)
     assert answer.startswith(b"HTTP/1.1 200")
@@ -163,7 +164,7 @@ def test_a_watcher_ends_with_its_server_also_where_that_is_killed(settings, pain
 def test_a_watcher_that_ends_by_itself_is_said_in_the_log(settings, caplog):
     watcher = Watcher(settings, [sys.executable, "-c", "raise SystemExit(3)"])
     while not caplog.records:
-        pass
+        time.sleep(0.01)
     assert "status 3" in caplog.text
     watcher.close()
 
@@ -185,7 +186,7 @@ while True: signal.pause()
 def test_a_watcher_is_asked_once_to_end(settings, tmp_path, caplog):
     watcher = Watcher(settings, [sys.executable, "-c", SLOW, str(tmp_path / "ready")])
     while not (tmp_path / "ready").exists():
-        pass
+        time.sleep(0.01)
     watcher.stop()
     while (tmp_path / "ready").exists():  # two requests at once are one
         pass
