@@ -184,10 +184,10 @@ def models_list(as_json: bool) -> None:
     folders = [path.parent for shelf in shelves(cache) for path in sorted(shelf.glob("*/bundle.json"))]
     bundles = [Bundle(folder, cache) for folder in folders]
     if as_json:
-        _print_json({"items": [{"name": b.name, "path": str(b.folder), "tags": len(b.tags)} for b in bundles]})
+        _print_json({"items": [{"name": b.folder.name, "path": str(b.folder), "tags": len(b.tags)} for b in bundles]})
         return
     for bundle in bundles:
-        click.echo(f"{bundle.name}\t{len(bundle.tags)} tags\t{bundle.folder}")
+        click.echo(f"{bundle.folder.name}\t{len(bundle.tags)} tags\t{bundle.folder}")
 
 
 @models.command("show")

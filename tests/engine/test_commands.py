@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -181,6 +182,15 @@ def test_tags_name_what_a_photo_shows(library):
 def test_models_are_listed_and_shown(colour_bundle):
     assert "tags" in run(models, "list").stdout
     assert json.loads(run(models, "show", colour_bundle.folder).stdout)["name"] == "colours"
+
+
+def test_bundles_are_listed_by_the_names_that_they_are_found_by(colour_bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path))
+    archive = shutil.make_archive(str(tmp_path / "archive"), "zip", colour_bundle.folder)
+    line = f"mine\t3 tags\t{tmp_path / 'bundles' / 'mine'}\n"
+    assert run(models, "pull", archive, "--name", "mine").stdout == line
+    assert line in run(models, "list").stdout
+    assert [one["name"] for one in json.loads(run(models, "list", "--json").stdout)["items"]] == ["lite", "mine"]
 
 
 @pytest.mark.parametrize(
