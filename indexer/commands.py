@@ -202,7 +202,7 @@ def demo(folder: str | None, library: Path | None, port: int | None, no_serve: b
     Example: unseen demo
     """
     settings = load_settings()
-    bundle, _ = bundle_for(settings.model_copy(update={"library": library or settings.cache}))
+    bundle = bundle_for(settings.model_copy(update={"library": library or settings.cache}))
     folder_of_demo = library or settings.cache / "demo" / bundle.fingerprint[:8]  # another model, another library
     settings = settings.model_copy(update={"library": folder_of_demo})
     report = index_folders(settings, _samples() if folder is None else scan([folder]))
@@ -245,7 +245,7 @@ def _samples() -> Scan:
 def _plan_without_writing(settings: Settings, found: Scan, retry_failed: bool, prune: bool, new_model: bool) -> Plan:
     if not is_library(settings.library):
         return Plan(len(found), 0, 0, 0, 0, found.unreadable, [])
-    bundle, _ = bundle_for(settings)
+    bundle = bundle_for(settings)
     with Store.open(settings.library) as store:
         info = store.info()
         if not new_model:

@@ -49,10 +49,10 @@ def index_folders(
         raise UnseenError(
             f"There are no photos in {', '.join(found.roots)}", f"Name a folder that holds some; read are: {formats}"
         )
-    bundle, name = bundle_for(settings)
-    with writer_lock(settings.library), Store.create(settings.library, name, bundle.fingerprint) as store:
+    bundle = bundle_for(settings)
+    with writer_lock(settings.library), Store.create(settings.library, bundle.known_as, bundle.fingerprint) as store:
         if new_model:
-            take_over(store, name, bundle)
+            take_over(store, bundle)
         try:
             return bring_up_to_date(
                 store,
@@ -69,24 +69,23 @@ def index_folders(
             raise click.exceptions.Exit(130) from None
 
 
-def take_over(store: Store, name: str, bundle: Bundle) -> None:
-    """Give a library to a bundle that is found by this name; all photos wait, unless it has been its own before.
+def take_over(store: Store, bundle: Bundle) -> None:
+    """Give a library to a bundle; all photos wait, unless it has been its own before.
 
     Call it while holding the writer's lock.
     """
     if store.fingerprint() != bundle.fingerprint:
         indexes.discard(store.folder)  # before all else, so that it is never taken for the new model's
-        store.change_model(name, bundle.fingerprint)
+        store.change_model(bundle.known_as, bundle.fingerprint)
 
 
-def bundle_for(settings: Settings) -> tuple[Bundle, str]:
-    """The bundle to index with, and the name to find it by again: the user's choice, else the library's own."""
+def bundle_for(settings: Settings) -> Bundle:
+    """The bundle to index with: the user's choice, else the library's own."""
     name = settings.model
     if "model" not in settings.model_fields_set and is_library(settings.library):
         with Store.open(settings.library) as store:
             name = store.info().bundle
-    bundle = open_bundle(name, settings.cache)
-    return bundle, str(bundle.folder.absolute()) if "/" in name or Path(name).is_dir() else name
+    return open_bundle(name, settings.cache)
 
 
 class EncoderWhenNeeded:

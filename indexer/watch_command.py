@@ -79,7 +79,7 @@ class _Updates:
         self._exclude = exclude
         self._keep_missing = keep_missing
         self._as_json = as_json
-        self._bundle, self._name = bundle_for(settings)
+        self._bundle = bundle_for(settings)
         self._encoder = EncoderWhenNeeded(self._bundle)
         self.roots = scan(folders, ["*"]).roots  # also says what is wrong with them
 
@@ -115,7 +115,7 @@ class _Updates:
             try:
                 with writer_lock(self._settings.library):
                     self._follow_model()
-                    with Store.create(self._settings.library, self._name, self._bundle.fingerprint) as store:
+                    with Store.create(self._settings.library, self._bundle.known_as, self._bundle.fingerprint) as store:
                         yield store
                     return
             except LibraryLocked as error:
@@ -132,7 +132,7 @@ class _Updates:
         with Store.open(library) as store:
             fits = store.fingerprint() == self._bundle.fingerprint
         if not fits:
-            self._bundle, self._name = bundle_for(self._settings)
+            self._bundle = bundle_for(self._settings)
             self._encoder = EncoderWhenNeeded(self._bundle)
 
     def _say(self, report: Report) -> None:

@@ -120,8 +120,14 @@ class Bundle:
 
     @property
     def name(self) -> str:
-        """The bundle's name."""
+        """The name that its card gives it; it may be found by another one."""
         return self.spec.name
+
+    @property
+    def known_as(self) -> str:
+        """What `--model` finds it by: its folder's name where that is enough, else the folder."""
+        name = self.folder.name
+        return name if _on_a_shelf(name, self.cache) == self.folder else str(self.folder.absolute())
 
     @property
     def grid(self) -> Grid:
@@ -154,16 +160,16 @@ class Bundle:
         """Raise WrongBundle unless the library in `folder` was made with this bundle."""
         if library.fingerprint == self.fingerprint:
             return
-        made, mine = f"{library.bundle} {library.fingerprint[:8]}", f"{self.name} {self.fingerprint[:8]}"
+        made, mine = f"{library.bundle} {library.fingerprint[:8]}", f"{self.known_as} {self.fingerprint[:8]}"
         again = "To have this one look at its photos again: unseen index FOLDER --new-model"
-        if library.bundle == self.name:
+        if library.bundle == self.known_as:
             raise WrongBundle(
                 f"The library in {folder} was made with another version of this model ({made}, now {mine})",
                 again,
             )
         raise WrongBundle(
             f"The library in {folder} was made with another model ({made}), not with this one ({mine})",
-            f"Choose that one with --model or UNSEEN_MODEL. {again} --model {self.name}",
+            f"Choose that one with --model or UNSEEN_MODEL. {again} --model {self.known_as}",
         )
 
     @cached_property
@@ -253,10 +259,9 @@ def open_bundle(name: str, cache: Path) -> Bundle:
 
     A name comes first: what happens to be called "lite" where one stands is not meant, unless it is written "./lite".
     """
-    if "/" not in name:
-        for shelf in shelves(cache):
-            if (shelf / name / "bundle.json").is_file():
-                return Bundle(shelf / name, cache)
+    shelved = _on_a_shelf(name, cache)
+    if shelved is not None:
+        return Bundle(shelved, cache)
     if Path(name).is_dir() or "/" in name:
         return Bundle(Path(name), cache)
     known = ", ".join(sorted(path.parent.name for shelf in shelves(cache) for path in shelf.glob("*/bundle.json")))
@@ -269,6 +274,12 @@ def open_bundle(name: str, cache: Path) -> Bundle:
 def shelves(cache: Path) -> tuple[Path, Path]:
     """Folders in which bundles are looked for by name: those that come with unseen, and the user's own."""
     return SHIPPED, cache / "bundles"
+
+
+def _on_a_shelf(name: str, cache: Path) -> Path | None:
+    """The folder that a name stands for, or None; a path is no name."""
+    folders = () if "/" in name else (shelf / name for shelf in shelves(cache))
+    return next((folder for folder in folders if (folder / "bundle.json").is_file()), None)
 
 
 def save_bundle(

@@ -37,17 +37,18 @@ from indexer.updating import take_over
 from tests.conftest import ColourEncoder
 
 bundle, cache, folder, photos, action = sys.argv[1:]
-encoder = ColourEncoder(Bundle(Path(bundle), Path(cache)))
+bundle = Bundle(Path(bundle), Path(cache))
+encoder = ColourEncoder(bundle)
 pipeline.BATCH = 8
 print("ready", flush=True)
-with writer_lock(Path(folder)), Store.create(Path(folder), "colours", encoder.bundle.fingerprint) as store:
+with writer_lock(Path(folder)), Store.create(Path(folder), bundle.known_as, bundle.fingerprint) as store:
     if action == "migrate":
         store.migrate("0001")
         store.migrate()
     elif action == "rebuild":
         indexes.refresh(store, rebuild=True)
     else:
-        take_over(store, "colours", encoder.bundle)
+        take_over(store, bundle)
         pipeline.bring_up_to_date(store, encoder, scan([photos]), jobs=2)
 """
 

@@ -41,7 +41,7 @@ def taken_over(library, colours, new_bundle):
 
 def take_over(library, bundle):
     with Store.open(library.folder, writable=True) as store:
-        updating.take_over(store, "colours", bundle)
+        updating.take_over(store, bundle)
 
 
 def waiting(library):
@@ -209,7 +209,7 @@ def test_who_watches_goes_on_with_the_new_model_unless_one_was_named(library, co
     watching = watch_command._Updates(settings, [str(colours)], (), False, False)
     watching.update([str(colours)])
     with Store.open(library.folder, writable=True) as store:
-        updating.take_over(store, str(new_bundle.folder), new_bundle)
+        updating.take_over(store, new_bundle)
     assert len(waiting(library)) == 3
     watching.update([str(colours)])
     assert waiting(library) == []
@@ -226,5 +226,5 @@ def test_a_searcher_whose_library_was_taken_over_says_so(library, colours, new_b
         assert searcher.search("green").hits
         take_over(library, new_bundle)
         assert not searcher.fits()
-        with pytest.raises(WrongBundle, match="another version of this model"):
+        with pytest.raises(WrongBundle, match="made with another model"):
             searcher.search("green")

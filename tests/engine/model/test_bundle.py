@@ -3,11 +3,13 @@
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
-from engine.errors import BundleError
+from engine.errors import BundleError, WrongBundle
+from engine.library.records import LibraryInfo
 from engine.library.region_map import pooled_scores, quantise
 from engine.model.bundle import SHIPPED, BackboneSpec, Bundle, BundleSpec, open_bundle, save_bundle
 
@@ -122,6 +124,23 @@ def test_a_bundle_is_found_by_name_in_the_cache_and_by_folder_anywhere(make, tmp
     assert open_bundle(str(tmp_path / "elsewhere"), cache).folder == tmp_path / "elsewhere"
     with pytest.raises(BundleError, match=r"no bundle called nonesuch.*mine"):
         open_bundle("nonesuch", cache)
+
+
+def test_a_bundle_is_known_as_what_finds_it_whatever_its_card_calls_it(make, tmp_path):
+    cache = tmp_path / "cache"
+    fetched, named_like_ours = make(cache / "bundles" / "fetched"), make(cache / "bundles" / "lite")
+    elsewhere = make(tmp_path / "elsewhere")
+    for bundle in (fetched, named_like_ours, elsewhere, open_bundle("lite", cache)):
+        assert open_bundle(bundle.known_as, cache).folder == bundle.folder
+    assert (fetched.known_as, fetched.name) == ("fetched", "small")
+    assert elsewhere.known_as == str(tmp_path / "elsewhere")
+
+
+def test_a_library_of_another_model_is_refused_with_what_finds_this_one(make, tmp_path):
+    bundle = make(tmp_path / "cache" / "bundles" / "fetched")
+    now = datetime.now(UTC)
+    with pytest.raises(WrongBundle, match=r"another model .* --new-model --model fetched$"):
+        bundle.check(LibraryInfo("small", "0" * 32, 1, now, now), tmp_path)
 
 
 @pytest.mark.parametrize(

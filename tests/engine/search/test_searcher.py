@@ -452,14 +452,14 @@ def test_unknown_and_empty_queries_are_errors_that_help(searcher):
 
 
 def test_a_library_of_another_bundle_is_refused_with_what_to_do(tmp_path, colour_bundle):
-    said = r"another model \(other 00000000\).*--model.*FOLDER --new-model --model colours"
+    said = rf"another model \(other 00000000\).*--model.*FOLDER --new-model --model {colour_bundle.folder}"
     with Store.create(tmp_path, "other", "0" * 32) as store, pytest.raises(WrongBundle, match=said):
         Searcher(store, colour_bundle)
 
 
 def test_a_library_of_an_earlier_version_of_the_bundle_is_refused_with_what_to_do(tmp_path, colour_bundle):
     said = r"another version of this model.*unseen index FOLDER --new-model"
-    with Store.create(tmp_path, colour_bundle.name, "0" * 32) as store, pytest.raises(WrongBundle, match=said):
+    with Store.create(tmp_path, colour_bundle.known_as, "0" * 32) as store, pytest.raises(WrongBundle, match=said):
         Searcher(store, colour_bundle)
 
 
