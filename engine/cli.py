@@ -16,6 +16,7 @@ from importlib.metadata import EntryPoint, entry_points, version
 import click
 
 from engine.errors import UnseenError
+from engine.printing import is_utf8
 
 GROUP = "unseen.commands"
 # Short help of our own commands, so that `unseen --help` need not import them; a test compares it with theirs.
@@ -162,4 +163,4 @@ def _keep_bytes_of_paths() -> None:
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
-            reconfigure(errors="surrogateescape" if stream.encoding.lower() == "utf-8" else "backslashreplace")
+            reconfigure(errors="surrogateescape" if is_utf8(stream) else "backslashreplace")

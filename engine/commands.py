@@ -1,6 +1,5 @@
 """`unseen search`, `explain`, `tags` and `models`. None of them imports torch before a photo has to be looked at."""
 
-import json
 import os
 import re
 import sys
@@ -11,6 +10,7 @@ import click
 
 from engine.errors import UnseenError
 from engine.options import Share, json_option, library_option, model_option
+from engine.printing import print_json
 from engine.settings import load_settings
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def search(
     if as_json:
         from engine.search.serialise import results_to_json
 
-        _print_json(results_to_json(results))
+        print_json(results_to_json(results))
         return
     guesses = sum(hit.guess for hit in results.hits)
     if guesses:
@@ -125,7 +125,7 @@ def explain(
     if as_json:
         from engine.search.serialise import explanation_to_json
 
-        _print_json(explanation_to_json(explanation))
+        print_json(explanation_to_json(explanation))
         if output is None:
             return
     from engine.photo import load_upright
@@ -159,7 +159,7 @@ def tags(image: Path, top: int, library: Path | None, model: str | None, as_json
     _, class_scores = _look_at(searcher, image)
     found = searcher.tags(class_scores, top)
     if as_json:
-        _print_json({"items": [{"tag": tag.tag, "confidence": round(tag.confidence, 4)} for tag in found]})
+        print_json({"items": [{"tag": tag.tag, "confidence": round(tag.confidence, 4)} for tag in found]})
         return
     for tag in found:
         click.echo(f"{tag.confidence:.2f}\t{tag.tag}")
@@ -184,7 +184,7 @@ def models_list(as_json: bool) -> None:
     folders = [path.parent for shelf in shelves(cache) for path in sorted(shelf.glob("*/bundle.json"))]
     bundles = [Bundle(folder, cache) for folder in folders]
     if as_json:
-        _print_json({"items": [{"name": b.folder.name, "path": str(b.folder), "tags": len(b.tags)} for b in bundles]})
+        print_json({"items": [{"name": b.folder.name, "path": str(b.folder), "tags": len(b.tags)} for b in bundles]})
         return
     for bundle in bundles:
         click.echo(f"{bundle.folder.name}\t{len(bundle.tags)} tags\t{bundle.folder}")
@@ -307,10 +307,6 @@ def _look_at(searcher: "Searcher", image: Path) -> "tuple[RegionMap, NDArray[np.
 
     encoder = RegionEncoder.open(searcher.bundle)
     return encoder.encode(load_square(image, encoder.input_size)[None])[0]
-
-
-def _print_json(value: object) -> None:
-    click.echo(json.dumps(value, ensure_ascii=sys.stdout.encoding.lower() != "utf-8"))
 
 
 def _print_bytes(line: bytes) -> None:

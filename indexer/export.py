@@ -1,7 +1,6 @@
 """`unseen export`: the tags of all photos, for other programs."""
 
 import csv
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from engine.library.records import Photo
 from engine.options import Share, library_option, model_option
 from engine.photo import UnreadablePhoto
 from engine.photo.sidecar import sidecar_path, write_tags
+from engine.printing import print_json
 from engine.search.results import Tag
 from engine.search.searcher import Searcher, open_searcher
 from engine.search.serialise import readable, rfc3339
@@ -64,9 +64,8 @@ def export(kind: str, min_confidence: float, output: Path | None, library: Path 
             for photo, tags, _ in _tagged(searcher, min_confidence):
                 writer.writerows([readable(photo.path), tag.tag, f"{tag.confidence:.4f}"] for tag in tags)
         else:
-            escaped = file.encoding.lower() != "utf-8"
             for photo, tags, keywords in _tagged(searcher, min_confidence):
-                file.write(json.dumps(_line(photo, tags, keywords), ensure_ascii=escaped) + "\n")
+                print_json(_line(photo, tags, keywords), file)
 
 
 def _tagged(searcher: Searcher, min_confidence: float) -> Iterator[tuple[Photo, list[Tag], list[str]]]:

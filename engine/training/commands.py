@@ -1,12 +1,12 @@
 """`unseen train` and `unseen evaluate`."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from engine.options import json_option
+from engine.printing import print_json
 from engine.settings import load_settings
 
 
@@ -72,4 +72,7 @@ def evaluate(
     if per_class is not None:
         result.write_csv(per_class)
         click.echo(f"Wrote {per_class}", err=True)
-    click.echo(json.dumps(result.as_dict(), ensure_ascii=False) if as_json else result.table())
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        click.echo(result.table())
