@@ -5,7 +5,7 @@ Letters in shapes: B images, F region features, S scene features, H×W grid, K c
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file
@@ -24,17 +24,6 @@ class Features(NamedTuple):
     regions: Tensor
     scene: Tensor
     logits: Tensor | None
-
-
-class Backbone(Protocol):
-    """Any of the networks below."""
-
-    region_features: int
-    scene_features: int
-
-    def __call__(self, pixels: Tensor) -> Features:
-        """Normalised pixels (B, 3, S, S) → features."""
-        ...
 
 
 class EfficientNet(nn.Module):

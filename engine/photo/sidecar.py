@@ -19,7 +19,6 @@ from engine.photo.file import UnreadablePhoto, open_file
 from engine.photo.xmp import DC, OURS, RDF, without_padding
 
 _META = "{adobe:ns:meta/}"
-_XML = "{http://www.w3.org/XML/1998/namespace}"
 _BEGIN = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
 _END = b'\n<?xpacket end="w"?>\n'
 _PREFIXES = {"x": "adobe:ns:meta/", "rdf": RDF[1:-1], "dc": DC[1:-1], "unseen": OURS[1:-1]}
