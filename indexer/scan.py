@@ -68,16 +68,15 @@ def scan(
     roots = sorted({os.path.abspath(folder) for folder in folders}, key=os.fsencode)  # noqa: PTH100
     found = Scan(roots)
     walk = _Walk(found, inside or roots, heard)
-    problems = [(root, problem) for root in roots if (problem := _problem(root)) is not None]
-    for root, problem in problems:
-        if missing_is_empty and isinstance(problem.__cause__, FileNotFoundError):
+    errors = {root: error for root in roots if (error := _error_of(root)) is not None}
+    for root, error in errors.items():
+        if missing_is_empty and isinstance(error, FileNotFoundError):
             continue
-        if len(problems) == len(roots):
-            raise problem
-        found.unreadable.append(Failure(root, UNREAD, problem.message.replace(root, "").strip().lower()))
-    hopeless = {root for root, _ in problems}
+        if len(errors) == len(roots):
+            raise _in_words(root, error)
+        walk.cannot_read(root, error)
     for root in roots:
-        rules = None if root in hopeless else _rules_down_to(root, inside, exclude)
+        rules = None if root in errors else _rules_down_to(root, inside, exclude)
         if rules is not None:
             walk.folder(root, rules)
     walk.links()
@@ -103,20 +102,21 @@ def _rules_down_to(folder: str, inside: Sequence[str], exclude: Sequence[str]) -
     return rules
 
 
-def _problem(root: str) -> UnseenError | None:
+def _error_of(root: str) -> OSError | None:
     """Why a folder cannot be looked into; None where it can."""
     try:
         os.scandir(root).close()
-    except FileNotFoundError as error:
-        problem = UnseenError(f"There is no folder {root}", "Check the spelling, and that its disk is connected")
-        problem.__cause__ = error
-    except NotADirectoryError:
-        problem = UnseenError(f"{root} is not a folder", "Name the folder that holds the photos")
     except OSError as error:
-        problem = UnseenError(f"Cannot read the folder {root}: {error.strerror}", "Check its permissions")
-    else:
-        return None
-    return problem
+        return error
+    return None
+
+
+def _in_words(root: str, error: OSError) -> UnseenError:
+    if isinstance(error, FileNotFoundError):
+        return UnseenError(f"There is no folder {root}", "Check the spelling, and that its disk is connected")
+    if isinstance(error, NotADirectoryError):
+        return UnseenError(f"{root} is not a folder", "Name the folder that holds the photos")
+    return UnseenError(f"Cannot read the folder {root}: {error.strerror}", "Check its permissions")
 
 
 class _Walk:
@@ -144,7 +144,7 @@ class _Walk:
                 if any(entry.name == IGNORE_FILE for entry in entries):
                     rules = [*rules_of_file(path), *rules]
             except OSError as error:
-                self._cannot_read(path, error)
+                self.cannot_read(path, error)
                 continue
             if not entries:
                 (self._found.empty if path in self._whole else self._found.empty_below).append(path)
@@ -194,9 +194,10 @@ class _Walk:
         try:
             status = entry.stat()
         except OSError as error:
-            self._cannot_read(entry.path, error)
+            self.cannot_read(entry.path, error)
             return None
         return FileStamp.of(status) if stat.S_ISREG(status.st_mode) else None
 
-    def _cannot_read(self, path: str, error: OSError) -> None:
+    def cannot_read(self, path: str, error: OSError) -> None:
+        """Note a place that cannot be looked into."""
         self._found.unreadable.append(Failure(path, UNREAD, (error.strerror or str(error)).lower()))

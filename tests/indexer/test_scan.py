@@ -177,11 +177,23 @@ def test_an_empty_name_is_not_taken_for_the_current_folder(tmp_path, monkeypatch
     assert found(".") == ["a.jpg"]
 
 
-def test_a_folder_that_is_missing_beside_one_that_is_there_is_recorded_and_stops_nothing(tmp_path):
-    make(tmp_path, "there/a.jpg")
-    result = scan([tmp_path / "there", tmp_path / "gone"])
+def test_folders_that_cannot_be_looked_into_beside_one_that_can_are_recorded_and_stop_nothing(tmp_path, monkeypatch):
+    make(tmp_path, "there/a.jpg", "file", "closed/b.jpg")
+    really = os.scandir
+
+    def scandir(path):
+        if path == str(tmp_path / "closed"):  # whoever runs the tests may read everything
+            raise PermissionError(13, "Permission denied")
+        return really(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    result = scan([tmp_path / name for name in ("there", "gone", "file", "closed")])
     assert [Path(file.path).name for file in result] == ["a.jpg"]
-    assert result.unreadable == [Failure(str(tmp_path / "gone"), UNREAD, "there is no folder")]
+    assert {Path(failure.path).name: failure.reason for failure in result.unreadable} == {
+        "closed": "permission denied",
+        "file": "not a directory",
+        "gone": "no such file or directory",
+    }
 
 
 def test_a_folder_that_is_missing_on_purpose_is_an_empty_one(tmp_path):
