@@ -1,5 +1,7 @@
 """What all calls of the API share: where it answers, how answers are described, how a list goes on."""
 
+from collections.abc import Iterable
+from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response, request
@@ -47,6 +49,12 @@ def problems(*statuses: int) -> ResponseDict:
 def urls() -> Urls:
     """Where the API answers, also behind a proxy that puts a prefix before it."""
     return Urls(request.script_root + PREFIX)
+
+
+def whole(items: Iterable[Any]) -> Json:
+    """A list that is short enough to be given whole."""
+    given = list(items)
+    return {"items": given, "total": len(given), "next": None}
 
 
 def next_page(top: int, cursor: int, total: int) -> str | None:

@@ -19,7 +19,7 @@ from engine.search.serialise import (
 )
 from engine.search.similar import Similar, search_like, similar_photos, similar_regions
 from webapp import arguments, pictures, schemas
-from webapp.answers import Answer, answers, blueprint, content, following, urls
+from webapp.answers import Answer, answers, blueprint, content, following, urls, whole
 from webapp.errors import NotLookedAt
 from webapp.library import current, photo_of, searcher
 from webapp.limits import costly
@@ -124,14 +124,13 @@ def heatmap_picture(path: arguments.PhotoId, query: arguments.Words) -> Answer:
 def similar(path: arguments.PhotoId, query: arguments.SimilarArguments) -> Answer:
     """Photos that show the same, or that hold a region like one of this photo."""
     found = alike(photo_of(path.id).id, arguments.cell_of(query.region), query.top)
-    return {"items": [similar_to_json(one, urls()) for one in found], "total": len(found), "next": None}
+    return whole(similar_to_json(one, urls()) for one in found)
 
 
 @api.get("/suggest", summary="Complete a word", responses=answers(schemas.SuggestionsOut))
 def suggest(query: arguments.Prefix) -> Answer:
     """Tags and words that begin like what has been typed."""
-    items = searcher().suggest(query.q, query.top)
-    return {"items": items, "total": len(items), "next": None}
+    return whole(searcher().suggest(query.q, query.top))
 
 
 def like(asked: arguments.ImageArguments, top: int) -> Results:

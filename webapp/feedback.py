@@ -8,7 +8,7 @@ from engine.library.database import Database
 from engine.library.feedback import Feedback, Mark
 from engine.search.feedback import spelled
 from engine.search.serialise import Json, rfc3339
-from webapp.answers import Answer, answers, blueprint, problems
+from webapp.answers import Answer, answers, blueprint, problems, whole
 from webapp.arguments import Arguments, Body
 from webapp.errors import NoMark, NotInLibrary
 from webapp.library import LARGEST, current, searcher
@@ -64,8 +64,7 @@ def give_feedback(body: MarkIn) -> Answer:
 @feedback.get("/feedback", summary="What was said of hits", responses=answers(MarksOut, 400))
 def list_feedback(query: MarksArguments) -> Answer:
     """The marks of one query, or all of them."""
-    items = [mark_to_json(mark) for mark in given(query.q)]
-    return {"items": items, "total": len(items), "next": None}
+    return whole(mark_to_json(mark) for mark in given(query.q))
 
 
 @feedback.delete("/feedback/<int:id>", summary="Take it back", responses={204: None, **problems(403, 404)})

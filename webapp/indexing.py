@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from engine.search.serialise import Json, readable, rfc3339
 from engine.settings import Settings
-from webapp.answers import Answer, answers, blueprint, problems, urls
+from webapp.answers import Answer, answers, blueprint, problems, urls, whole
 from webapp.arguments import Body
 from webapp.errors import TooMany
 from webapp.jobs import Job, Jobs
@@ -105,8 +105,7 @@ def index(body: IndexIn) -> Answer:
 @indexing.get("/jobs", summary="Index runs", responses=answers(JobsOut))
 def list_jobs() -> Answer:
     """Those since the server started, the newest first."""
-    items = [job_to_json(job) for job in jobs().all()]
-    return {"items": items, "total": len(items), "next": None}
+    return whole(job_to_json(job) for job in jobs().all())
 
 
 @indexing.get("/jobs/<int:id>", summary="One index run", responses=answers(JobOut, 404))

@@ -1,6 +1,5 @@
 """Calls about the library as a whole: its state, and what there is to choose from."""
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -8,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from engine.library.overview import Bounds, Overview
 from engine.search.serialise import Json, readable, rfc3339
-from webapp.answers import Answer, answers, blueprint, next_page, problems, urls
+from webapp.answers import Answer, answers, blueprint, next_page, problems, urls, whole
 from webapp.arguments import Left, Page, optional
 from webapp.indexing import JobOut, job_to_json, jobs
 from webapp.library import current, searcher
@@ -172,13 +171,13 @@ class HealthOut(BaseModel):
 @overview.get("/tags", summary="Tags of the library", responses=answers(TagCountsOut))
 def tags() -> Answer:
     """Tags with the number of photos that show them, most frequent first."""
-    return _list({"tag": one.tag, "count": one.count} for one in current().tag_counts.of(searcher()))
+    return whole({"tag": one.tag, "count": one.count} for one in current().tag_counts.of(searcher()))
 
 
 @overview.get("/folders", summary="Folders of the library", responses=answers(FoldersOut))
 def folders() -> Answer:
     """Folders that hold photos, and those between them and the folder that was indexed; parents come first."""
-    return _list(
+    return whole(
         {
             "path": readable(folder.path),
             "name": readable(folder.path).rstrip("/").rsplit("/", 1)[-1] or "/",
@@ -193,13 +192,13 @@ def folders() -> Answer:
 @overview.get("/cameras", summary="Cameras of the library", responses=answers(CamerasOut))
 def cameras() -> Answer:
     """Cameras with their number of photos, the most used first."""
-    return _list({"camera": camera, "count": count} for camera, count in Overview(searcher().store).cameras())
+    return whole({"camera": camera, "count": count} for camera, count in Overview(searcher().store).cameras())
 
 
 @overview.get("/timeline", summary="Photos by month", responses=answers(MonthsOut))
 def timeline() -> Answer:
     """Months with their number of photos, the newest first; last, with null, photos without a date."""
-    return _list({"month": month, "count": count} for month, count in Overview(searcher().store).months())
+    return whole({"month": month, "count": count} for month, count in Overview(searcher().store).months())
 
 
 @overview.get("/places", summary="Photos on the map", responses=answers(PlacesOut))
@@ -263,9 +262,3 @@ def status_json() -> Json:
     state, running = current().status(), jobs().running()
     readable_paths = {"library": readable(str(state.folder)), "roots": [readable(root) for root in state.roots]}
     return {**state.to_json(), **readable_paths, "job": None if running is None else job_to_json(running)}
-
-
-def _list(items: Iterable[Json]) -> Json:
-    """A list that is short enough to be given whole."""
-    whole = list(items)
-    return {"items": whole, "total": len(whole), "next": None}
