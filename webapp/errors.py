@@ -62,15 +62,6 @@ class FileGone(UnseenError):
 class TooLarge(UnseenError):
     """More was sent than is taken: as a whole, or in the fields of a form."""
 
-    def __init__(self, *, form: bool) -> None:
-        if not form:
-            super().__init__(f"More than {MAX_UPLOAD >> 20} MB were sent", "Send a smaller copy of the image")
-        else:
-            super().__init__(
-                f"The form has more than {MAX_FIELDS:,} fields, or one of more than {MAX_TEXT // 1000} kB",
-                "Send less beside the image",
-            )
-
 
 class NoMark(UnseenError):
     """No mark has this id."""
@@ -228,7 +219,10 @@ def _known(error: UnseenError) -> ResponseReturnValue:
 
 
 def _too_large(_: RequestEntityTooLarge) -> ResponseReturnValue:
-    return _known(TooLarge(form=(request.content_length or 0) <= (request.max_content_length or 0)))
+    if (request.content_length or 0) > (request.max_content_length or 0):
+        return _known(TooLarge(f"More than {MAX_UPLOAD >> 20} MB were sent", "Send a smaller copy of the image"))
+    fields = f"more than {MAX_FIELDS:,} fields, or one of more than {MAX_TEXT // 1000} kB"
+    return _known(TooLarge(f"The form has {fields}", "Send less beside the image"))
 
 
 def _members(error: UnseenError) -> dict[str, Any]:
