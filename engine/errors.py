@@ -16,6 +16,7 @@ UnseenError                     says what went wrong, to which file, and what to
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class UnseenError(Exception):
@@ -41,6 +42,9 @@ class LibraryError(UnseenError):
 
 class LibraryNotFound(LibraryError):
     """There is no library in the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"There is no library in {folder}", "Make one with: unseen index FOLDER")
 
 
 class LibraryLocked(LibraryError):

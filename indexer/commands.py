@@ -217,7 +217,7 @@ def demo(folder: str | None, library: Path | None, port: int | None, no_serve: b
 def _existing(library: Path | None) -> Path:
     folder = load_settings(library=library).library
     if not is_library(folder):
-        raise LibraryNotFound(f"There is no library in {folder}", "Make one with: unseen index FOLDER")
+        raise LibraryNotFound(folder)
     return folder
 
 

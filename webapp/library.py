@@ -107,9 +107,7 @@ class Library:
         try:
             status = (self.folder / DATABASE).stat()
         except OSError:
-            raise LibraryNotFound(
-                f"There is no library in {self.folder}", "Make one with: unseen index FOLDER"
-            ) from None
+            raise LibraryNotFound(self.folder) from None
         return status.st_dev, status.st_ino
 
 

@@ -62,7 +62,7 @@ class Database:
         """
         path = folder / DATABASE
         if not is_library(folder):
-            raise LibraryNotFound(f"There is no library in {folder}", "Make one with: unseen index FOLDER")
+            raise LibraryNotFound(folder)
         store = cls(folder, _writable_engine(path) if writable else _reading_engine(path))
         with store.guard():
             with store._engine.connect() as connection:

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from engine import cli
-from engine.errors import LibraryNotFound
+from engine.errors import LibraryError
 from engine.settings import Settings
 
 
@@ -30,7 +30,7 @@ def failing(monkeypatch):
 @pytest.mark.parametrize(
     ("error", "status", "line"),
     [
-        (LibraryNotFound("There is no library in /x", "Make one"), 1, "error: There is no library in /x. Make one"),
+        (LibraryError("The library in /x is busy", "Wait"), 1, "error: The library in /x is busy. Wait"),
         (
             OSError(errno.ENOSPC, "No space left on device", "/x/library.db"),
             1,
@@ -65,9 +65,9 @@ def test_a_traceback_is_shown_to_those_who_ask_for_it(failing, capsys, monkeypat
 
 def test_a_bad_setting_is_no_reason_to_lose_the_error_itself(failing, capsys, monkeypatch):
     monkeypatch.setenv("UNSEEN_DEBUG", "perhaps")
-    failing(LibraryNotFound("There is no library"))
+    failing(LibraryError("The library in /x is busy"))
     assert cli.run(["search"]) == 1
-    assert capsys.readouterr().err == "unseen: error: There is no library\n"
+    assert capsys.readouterr().err == "unseen: error: The library in /x is busy\n"
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["--nonsense"], ["search"], ["search", "x", "--top", "many"]])
