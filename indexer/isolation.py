@@ -10,6 +10,7 @@ import contextlib
 import os
 import resource
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -26,7 +27,6 @@ MEMORY = 1 << 30  # bytes on top of what the process takes without a photo
 
 _MILD = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"BM")
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each takes memory, and has nothing to do
-_OVERTIME = 24  # SIGXCPU
 _AT_ONCE = 1 << 20  # bytes
 
 
@@ -113,7 +113,7 @@ class _Process:
         if not late:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(1)
-        if self.end() == -_OVERTIME or late:
+        if self.end() == -signal.SIGXCPU or late:
             return f"its decoder worked for more than {SECONDS} seconds"
         return "its decoder crashed"
 

@@ -2,7 +2,7 @@
 
 import threading
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -65,14 +65,7 @@ def open_picture(
         pixels = np.asarray(picture.image)
         if (pixels == pixels[-1, -1]).mean() > _ALL_GREY:
             raise  # nothing of it was there
-        return Picture(
-            picture.image,
-            picture.width,
-            picture.height,
-            picture.format,
-            picture.metadata,
-            "the end of the file is missing",
-        )
+        return replace(picture, warning="the end of the file is missing")
 
 
 def load_square(path: Path, size: int) -> NDArray[np.uint8]:

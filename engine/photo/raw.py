@@ -6,6 +6,7 @@ Needs the package rawpy (`pip install 'unseen[raw]'`).
 import struct
 from collections.abc import Callable
 from dataclasses import replace
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from PIL import ExifTags, Image
@@ -33,8 +34,6 @@ def open_raw(
         import rawpy
     except ImportError:
         raise UnreadablePhoto(path, "RAW files need: pip install 'unseen[raw]'") from None
-    from io import BytesIO
-
     try:
         with rawpy.imread(BytesIO(data)) as file:
             sizes = file.sizes
