@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     library: Path = Field(default_factory=lambda: user_data_path("unseen"), description="library folder")
     cache: Path = Field(
         default_factory=lambda: user_cache_path("unseen"),
-        description="what can be made again: word vectors, the exported encoder",
+        description="word vectors, exported encoders and features, which can be made again; bundles that were fetched",
     )
     model: str = Field(default="lite", description="bundle: a name, or a folder that holds `bundle.json`")
     jobs: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="threads for indexing")

@@ -1,4 +1,4 @@
-"""The page and the API: they read the library and never write it."""
+"""The page and the API: they read the library, and write to it only marks of hits and what becomes of tokens."""
 
 from flask import Flask
 from flask_openapi3.models.info import Info
