@@ -11,11 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validat
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticKnownError
 
-from engine.library.overview import Overview
-from engine.search.serialise import readable
 from engine.words.query import Filters, parse_time
 from webapp.errors import for_api
-from webapp.library import LARGEST, searcher
+from webapp.library import LARGEST
 
 NOT_TEXT = frozenset({"top", "cursor", "sort", "min_confidence", "rating", "size", "exact"})
 Left = SkipJsonSchema[None]  # an argument that was left out
@@ -123,9 +121,6 @@ class Filtered(Arguments):
     def filters(self) -> Filters:
         """The same for the engine."""
         given = {name: getattr(self, name) or None for name in ("folder", "camera", "lens", "keyword", "type")}
-        if given["folder"] and "\ufffd" in given["folder"]:  # a name that is not UTF-8 comes back as it was shown
-            shown = {readable(folder.path): folder.path for folder in Overview(searcher().store).folders()}
-            given["folder"] = shown.get(given["folder"], given["folder"])
         return Filters(**given, after=self.after, before=self.before, rating=self.rating)
 
 

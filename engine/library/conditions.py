@@ -18,6 +18,15 @@ def under(folder: str, path: Column[str] = photos.c.path) -> ColumnElement[bool]
     return (path >= os.fsdecode(prefix)) & (path < os.fsdecode(prefix[:-1] + b"0"))
 
 
+def lies_in(folder: bytes, shown: bytes) -> bool:
+    """Whether a folder is, or is below, one that is `shown` so: with U+FFFD for bytes that are not UTF-8.
+
+    A function of the database, as each connection of `engine.library.database` has it.
+    """
+    readable, top = (path.decode(errors="replace").rstrip("/") + "/" for path in (folder, shown))
+    return readable.startswith(top)
+
+
 def is_later(place: Place, newest_first: bool) -> ColumnElement[bool]:
     """Photos that come after a place, in a list by path or of the newest first."""
     if not newest_first:
@@ -34,7 +43,10 @@ def conditions(filters: Filters | None) -> list[ColumnElement[bool]]:
         return []
     found: list[ColumnElement[bool]] = []
     if filters.folder is not None:
-        found.append(under(filters.folder))
+        if "\ufffd" in filters.folder:
+            found.append(func.lies_in(photos.c.folder, os.fsencode(filters.folder)) == 1)
+        else:
+            found.append(under(filters.folder))
     if filters.camera is not None:
         found.append(photos.c.camera.icontains(filters.camera, autoescape=True))
     if filters.lens is not None:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from engine.errors import LibraryError, LibraryNotFound, LibraryReadOnly
+from engine.library.conditions import lies_in
 from engine.library.records import LibraryInfo
 from engine.library.schema import library
 
@@ -252,6 +253,7 @@ def _engine(connect: Any, *, writable: bool, kept: bool = True) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # SQLAlchemy begins transactions itself, below
+        connection.create_function(lies_in.__name__, 2, lies_in, deterministic=True)
         connection.execute("PRAGMA foreign_keys = ON")
         if writable:
             connection.execute("PRAGMA journal_mode = WAL")

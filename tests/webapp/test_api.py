@@ -309,7 +309,11 @@ def test_the_path_of_a_folder_is_what_the_argument_takes_also_where_it_is_not_ut
     (folder,) = (one["path"] for one in ok(client, "/folders")["items"] if one["path"].endswith("sub"))
     assert ok(client, "/images", folder=folder)["total"] == 1
     assert ok(client, "/search", q="red", min_confidence=0, folder=folder)["total"] == 1
+    assert ok(client, "/search", q=f'red folder:"{folder}"', min_confidence=0)["total"] == 1
     assert ok(client, "/images", folder=f"{folder}\ufffd")["total"] == 0
+    assert ok(client, "/images", folder=folder[:-1])["total"] == 0
+    listed = client.get("/", query_string={"folder": folder}, follow_redirects=True).get_data(as_text=True)
+    assert ("a.png" in listed, "b.png" in listed) == (True, False)
 
 
 # Problems
