@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from engine.settings import Settings
@@ -19,6 +21,7 @@ COMMAND = (
     "import os, sys; sys.argv[0] = 'unseen'; os.nice(19); from indexer.background import end_with_parent; "
     "end_with_parent(); from engine.cli import main; main()",
 )
+PAUSE = 60.0  # seconds after which a watcher that has ended by itself is started again
 PATIENCE = 30.0  # seconds that it has for the batch in hand when the server stops
 
 
@@ -39,19 +42,25 @@ def spawn(settings: Settings, name: str, *arguments: str, command: Sequence[str]
 
 
 class Watcher:
-    """`unseen watch` beside a server: it looks after all folders that were indexed, and those of the settings."""
+    """`unseen watch` beside a server: for the folders of the settings, else for those that were indexed before.
+
+    It is started again where it ends by itself.
+    """
 
     def __init__(self, settings: Settings, command: Sequence[str] = COMMAND) -> None:
         folders = [str(root) for root in settings.roots]
-        self._process = spawn(settings, "watch", "--", *folders, command=command, stdout=subprocess.DEVNULL)
-        self._stopping = False
+        self._spawn = partial(spawn, settings, "watch", "--", *folders, command=command, stdout=subprocess.DEVNULL)
+        self._process = self._spawn()
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()  # of the process, while it is exchanged
         threading.Thread(target=self._follow, name="watcher", daemon=True).start()
 
     def stop(self) -> None:
         """Let it end after the batch in hand; returns at once, and asks it only once."""
-        if not self._stopping:
-            self._stopping = True
-            self._process.terminate()
+        with self._lock:
+            if not self._stopping.is_set():
+                self._stopping.set()
+                self._process.terminate()
 
     def close(self) -> None:
         """Stop it, and wait; end it the hard way if that takes too long."""
@@ -59,10 +68,16 @@ class Watcher:
         end(self._process)
 
     def _follow(self) -> None:
-        """In a thread: say it where it ends by itself."""
-        status = self._process.wait()
-        if not self._stopping:
-            logger.error("unseen watch has ended (status %s): the library is not kept up to date any more", status)
+        """In a thread: where it ends by itself, say so and start it again."""
+        while True:
+            status = self._process.wait()
+            if self._stopping.is_set():
+                return
+            logger.error("unseen watch has ended (status %s); it is started again in %.0f s", status, PAUSE)
+            self._stopping.wait(PAUSE)
+            with self._lock, suppress(OSError):  # of a machine that has no room for it; then the next time
+                if not self._stopping.is_set():
+                    self._process = self._spawn()
 
 
 def end(process: "subprocess.Popen[Any]") -> None:

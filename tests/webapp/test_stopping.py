@@ -19,6 +19,7 @@ from engine.settings import Settings
 from tests.conftest import paint
 from tests.webapp.conftest import index
 from tests.webapp.serving import COLOUR_SERVE, serving, started
+from webapp import children
 from webapp.children import Watcher
 
 API = "/api/v1"
@@ -161,12 +162,36 @@ def test_a_watcher_ends_with_its_server_also_where_that_is_killed(settings, pain
 
 
 @pytest.mark.timeout(60)
-def test_a_watcher_that_ends_by_itself_is_said_in_the_log(settings, caplog):
+def test_a_watcher_that_ends_by_itself_is_said_in_the_log_and_started_again(settings, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(children, "PAUSE", 0.0)
+    died = tmp_path / "died"
+    dies_once = f"""
+import pathlib, signal
+died = pathlib.Path({str(died)!r})
+if not died.exists():
+    died.touch()
+    raise SystemExit(3)
+pathlib.Path({str(tmp_path / "again")!r}).touch()
+signal.pause()
+"""
+    watcher = Watcher(settings, [sys.executable, "-c", dies_once])
+    while not (tmp_path / "again").exists():
+        time.sleep(0.01)
+    assert [record.getMessage() for record in caplog.records] == [
+        "unseen watch has ended (status 3); it is started again in 0 s"
+    ]
+    watcher.close()
+    assert watcher._process.returncode == -signal.SIGTERM
+    assert len(caplog.records) == 1
+
+
+def test_a_watcher_that_waits_to_be_started_again_is_not_once_the_server_stops(settings, caplog):
     watcher = Watcher(settings, [sys.executable, "-c", "raise SystemExit(3)"])
     while not caplog.records:
         time.sleep(0.01)
-    assert "status 3" in caplog.text
+    first = watcher._process
     watcher.close()
+    assert watcher._process is first
 
 
 # A watcher that takes its time, and is ended by a second request
