@@ -31,7 +31,9 @@ class Head(nn.Module):
     def forward(self, regions: Tensor, scene: Tensor, direction: Tensor | None) -> Tensor:
         """Features of a backbone and the prior's unit vectors (B, R, d) → region vectors (B, R, d + 1)."""
         vectors = self.biam.region_vectors(regions, scene)
-        return vectors if self.prior is None or direction is None else vectors + self.prior.scaled(direction)
+        if self.prior is None or direction is None:
+            return vectors
+        return vectors + self.prior.scaled(direction).to(vectors.dtype)
 
 
 class Ensemble(nn.Module):

@@ -75,9 +75,7 @@ class Scorer(nn.Module):
         """Regions (B, F, H, W), scene (B, S) and the prior's unit vectors (B, R, d) → (B, R, d + 1)."""
         if self.channel_dropout:
             regions = functional.dropout2d(regions, self.channel_dropout, self.training)
-        vectors = self.head.biam.region_vectors(regions, scene)
-        if self.head.prior is not None and direction is not None:
-            vectors = vectors + self.head.prior.scaled(direction).to(vectors.dtype)
+        vectors: Tensor = self.head(regions, scene, direction)
         return vectors
 
     def forward(
