@@ -1,7 +1,7 @@
 """Several heads by one recipe that differ by their seeds: the mean of what they say is better than any of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ class EnsembleTrainer:
     def of(cls, recipe: Recipe, folder: Path, make: Callable[[Recipe, Path], Trainer]) -> "EnsembleTrainer":
         """A trainer for each head, from what makes one for a recipe and a folder for its checkpoints."""
         folders = [folder, *(folder / f"head-{number}" for number in range(2, recipe.heads + 1))]
-        return cls([make(recipe.with_seed(recipe.seed + number), path) for number, path in enumerate(folders)])
+        return cls([make(replace(recipe, seed=recipe.seed + number), path) for number, path in enumerate(folders)])
 
     @property
     def team(self) -> Team:

@@ -69,10 +69,6 @@ class Recipe:
         if self.mirror and not (self.average and self.flip):
             raise ValueError("The mirror loss compares with an average of the weights, on mirrored photos")
 
-    def with_seed(self, seed: int) -> "Recipe":
-        """The recipe with another seed."""
-        return replace(self, seed=seed)
-
     def as_dict(self) -> dict[str, Any]:
         """The recipe as plain JSON values, without what it is about."""
         values = asdict(self)

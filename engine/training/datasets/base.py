@@ -110,10 +110,6 @@ class Dataset:
         """Columns of the tags kept from training: zero-shot learning (ZSL). All columns together are GZSL."""
         return slice(self.seen_count, len(self.tags))
 
-    def evaluation(self, columns: slice = ALL) -> Split:
-        """The test images on which these tags are to be measured."""
-        return self.test.with_positives(columns) if self.skip_untagged else self.test
-
     def train_and_validation(self) -> Split:
         """All training images, for the last epochs, when the model has been selected.
 

@@ -34,11 +34,6 @@ class Outlined:
     def __len__(self) -> int:
         return len(self.photos)
 
-    def subset(self, rows: Collection[int]) -> "Outlined":
-        """Some of the photos, under the same names."""
-        parts = ([part[row] for row in rows] for part in (self.photos, self.masks, self.segments))
-        return Outlined(self.names, *map(tuple, parts))  # type: ignore[arg-type]
-
     def name_map(self, row: int) -> NDArray[np.uint8]:
         """The name at each pixel (height, width) of a photo; NOTHING where there is none. Raises DataError."""
         try:

@@ -271,9 +271,9 @@ def test_open_images_sums_repeated_rows(open_images):
 
 def test_open_images_measures_on_test_images_with_a_positive_among_the_measured_classes(open_images):
     dataset = load("open-images", open_images)
-    assert len(dataset.test) == 3
-    assert [path.stem for path in dataset.evaluation(dataset.unseen).paths()] == [A]
-    assert [path.stem for path in dataset.evaluation().paths()] == [A, C]
+    assert (len(dataset.test), dataset.skip_untagged) == (3, True)
+    assert [path.stem for path in dataset.test.with_positives(dataset.unseen).paths()] == [A]
+    assert [path.stem for path in dataset.test.with_positives(slice(None)).paths()] == [A, C]
 
 
 def test_the_validation_images_of_open_images_never_train(open_images):
