@@ -18,10 +18,12 @@ def roots() -> list[str]:
         indexed = searcher().store.roots()
     except LibraryNotFound:
         indexed = []
-    return [
-        *indexed,
-        *(str(root.absolute()) for root in current().settings.roots if str(root.absolute()) not in indexed),
-    ]
+    return list(dict.fromkeys([*indexed, *named()]))
+
+
+def named() -> list[str]:
+    """Those that the settings name."""
+    return [str(root.absolute()) for root in current().settings.roots]
 
 
 def inside(path: str) -> bool:

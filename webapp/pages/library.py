@@ -10,7 +10,7 @@ from webapp.errors import status_of
 from webapp.indexing import job_to_json, jobs
 from webapp.library import current, searcher
 from webapp.limits import costly
-from webapp.roots import to_index
+from webapp.roots import named, to_index
 
 FAILURES = 200  # named
 
@@ -65,7 +65,7 @@ def _begun() -> bool:
 
 def _allowed() -> list[str]:
     """Folders below which any may be indexed from here."""
-    return [readable(str(root.absolute())) for root in current().settings.roots]
+    return [readable(root) for root in named()]
 
 
 def _job() -> dict[str, object] | None:
