@@ -284,8 +284,8 @@ def models_import(
 def _searcher(library: Path | None, model: str | None) -> "Searcher":
     from engine.search.searcher import open_searcher
 
-    settings = load_settings(library=library)
-    return open_searcher(settings.library, model, settings.cache)
+    settings = load_settings(library=library, model=model)
+    return open_searcher(settings.library, settings.chosen_model, settings.cache)
 
 
 def _look_at(searcher: "Searcher", image: Path) -> "tuple[RegionMap, NDArray[np.float16]]":

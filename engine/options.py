@@ -26,6 +26,6 @@ library_option = click.option(
     help="Library folder; UNSEEN_LIBRARY or the platform's data folder if left out.",
 )
 model_option = click.option(
-    "--model", metavar="NAME", help="Bundle: a name, or a folder; the library's own if left out."
+    "--model", metavar="NAME", help="Bundle: a name, or a folder; UNSEEN_MODEL or the library's own if left out."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")

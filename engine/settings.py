@@ -35,7 +35,10 @@ class Settings(BaseSettings):
         default_factory=lambda: user_cache_path("unseen"),
         description="word vectors, exported encoders and features, which can be made again; bundles that were fetched",
     )
-    model: str = Field(default="lite", description="bundle: a name, or a folder that holds `bundle.json`")
+    model: str = Field(
+        default="lite",
+        description="bundle: a name, or a folder that holds `bundle.json`; a library keeps its own where not set",
+    )
     jobs: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="threads for indexing")
 
     # Where the server is, and who may ask it
@@ -64,6 +67,11 @@ class Settings(BaseSettings):
     log_queries: bool = Field(default=False, description="whether such a line tells what was searched for")
     log_format: Literal["text", "json"] = Field(default="text", description="lines for people, or a JSON object each")
     debug: bool = Field(default=False, description="whether commands show tracebacks")
+
+    @property
+    def chosen_model(self) -> str | None:
+        """The model that the user has chosen; None where a library that is there keeps its own."""
+        return self.model if "model" in self.model_fields_set else None
 
     @field_validator("hosts", "proxies", "cors", mode="before")
     @classmethod

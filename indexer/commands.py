@@ -190,7 +190,12 @@ def db_rebuild(library: Path | None) -> None:
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path())
-@library_option
+@click.option(
+    "--library",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Library folder; one for each model in the cache if left out.",
+)
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the page; 0 takes a free one.")
 @click.option("--no-serve", is_flag=True, help="Index the photos, but do not open the page.")
 def demo(folder: str | None, library: Path | None, port: int | None, no_serve: bool) -> None:

@@ -26,7 +26,7 @@ AT_ONCE = 500  # photos
 
 @click.command()
 @click.option(
-    "--format", "kind", type=click.Choice(["xmp", "csv", "jsonl"]), required=True, help="What is written; see below."
+    "--format", "kind", type=click.Choice(["xmp", "csv", "jsonl"]), required=True, help="What is written; see above."
 )
 @click.option(
     "--min-confidence",
@@ -53,7 +53,7 @@ def export(kind: str, min_confidence: float, output: Path | None, library: Path 
     if kind == "xmp" and output is not None:
         raise click.UsageError("xmp is written beside the photos; leave out --output")
     settings = load_settings(library=library, model=model)
-    searcher = open_searcher(settings.library, model, settings.cache)
+    searcher = open_searcher(settings.library, settings.chosen_model, settings.cache)
     if kind == "xmp":
         _write_sidecars(searcher, min_confidence)
         return

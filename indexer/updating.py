@@ -82,7 +82,7 @@ def take_over(store: Store, bundle: Bundle) -> None:
 def bundle_for(settings: Settings) -> Bundle:
     """The bundle to index with: the user's choice, else the library's own."""
     name = settings.model
-    if "model" not in settings.model_fields_set and is_library(settings.library):
+    if settings.chosen_model is None and is_library(settings.library):
         with Store.open(settings.library) as store:
             name = store.info().bundle
     return open_bundle(name, settings.cache)

@@ -127,7 +127,7 @@ class _Updates:
     def _follow_model(self) -> None:
         """Where another model has taken the library over, look at photos with that one, unless the user named one."""
         library = self._settings.library
-        if "model" in self._settings.model_fields_set or not is_library(library):
+        if self._settings.chosen_model is not None or not is_library(library):
             return
         with Store.open(library) as store:
             fits = store.fingerprint() == self._bundle.fingerprint

@@ -28,8 +28,8 @@ PATIENCE = 30.0  # seconds that it has for the batch in hand when the server sto
 def spawn(settings: Settings, name: str, *arguments: str, command: Sequence[str] = COMMAND, **how: Any) -> Any:
     """Run `unseen NAME` for the library of the settings; `how` is as for `subprocess.Popen`."""
     options = ["--library", str(settings.library), "--jobs", str(settings.jobs)]
-    if "model" in settings.model_fields_set:
-        options += ["--model", settings.model]
+    if settings.chosen_model is not None:
+        options += ["--model", settings.chosen_model]
     return subprocess.Popen(  # noqa: S603  (our own command; folders come after --, and are no options)
         [*command, name, *options, *arguments],
         env={**os.environ, "UNSEEN_CACHE": str(settings.cache)},

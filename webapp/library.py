@@ -57,9 +57,7 @@ class Library:
                 if self._searcher is not None:
                     self._searcher.store.close()
                     self._searcher = None
-                # Without a model named by the user, it is the one that the library was made with.
-                model = self.settings.model if "model" in self.settings.model_fields_set else None
-                self._searcher = open_searcher(self.folder, model, self.settings.cache)
+                self._searcher = open_searcher(self.folder, self.settings.chosen_model, self.settings.cache)
                 self._identity = identity
             return self._searcher
 

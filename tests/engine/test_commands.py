@@ -12,13 +12,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from sqlalchemy import update
 
 from engine.cli import main
 from engine.commands import explain, models, search, tags
+from engine.errors import BundleError
+from engine.library import schema
 from engine.library.records import Batch, FileStamp, Metadata, NewPhoto
 from engine.library.store import Store
 from engine.model.bundle import BundleSpec
 from engine.photo import read_file
+from indexer.export import export
 from tests.conftest import paint
 
 
@@ -66,6 +70,21 @@ def test_hits_are_lines_of_score_and_path_best_first(library):
     assert len(lines) == 4
     assert scores == sorted(scores, reverse=True)
     assert lines[0].endswith(b"spot.png")
+
+
+def test_a_library_whose_model_has_moved_is_read_with_the_one_that_the_settings_name(
+    library, colour_bundle, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("UNSEEN_LIBRARY", str(shutil.copytree(library, tmp_path / "library")))
+    with Store.open(tmp_path / "library", writable=True) as store, store.writing() as connection:
+        connection.execute(update(schema.library).values(bundle="/gone"))
+    commands = ((search, "red"), (tags, library.parent / "red.png"), (export, "--format", "csv"))
+    for command in commands:
+        with pytest.raises(BundleError, match="/gone"):
+            run(*command)
+    monkeypatch.setenv("UNSEEN_MODEL", str(shutil.copytree(colour_bundle.folder, tmp_path / "moved")))
+    for command in commands:
+        assert run(*command).exit_code == 0
 
 
 def test_how_many_are_guesses_is_said_beside_the_list(library, monkeypatch):
