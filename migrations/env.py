@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import Connection, create_engine
 
+from engine.library.database import DATABASE
 from engine.library.schema import metadata
 from engine.settings import load_settings
 
@@ -18,6 +19,6 @@ handed: Connection | None = context.config.attributes.get("connection")
 if handed is not None:
     run(handed)
 else:
-    with create_engine(f"sqlite:///{load_settings().library / 'library.db'}").connect() as own:
+    with create_engine(f"sqlite:///{load_settings().library / DATABASE}").connect() as own:
         run(own)
         own.commit()

@@ -12,11 +12,12 @@ from engine.words.vectors import STOP_WORDS, normalise
 MAX_LENGTH = 1000
 MAX_TERMS = 16
 LONGEST_COMPOUND = 4  # words
+FILTERS = ("folder", "camera", "lens", "keyword", "after", "before", "rating", "type")
 
 # An item is -"some words"^2, filter:"some words", or the same without quotes.
 _ITEM = re.compile(
-    r"""(?P<minus>-)?
-        (?:(?P<filter>folder|camera|lens|keyword|rating|after|before|type):)?
+    rf"""(?P<minus>-)?
+        (?:(?P<filter>{"|".join(FILTERS)}):)?
         (?:"(?P<quoted>[^"]*)"?|(?P<plain>[^\s"^]+))
         (?:\^(?P<weight>\S*))?""",
     re.VERBOSE,

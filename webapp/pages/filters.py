@@ -7,11 +7,10 @@ from flask import render_template, request
 
 from engine.library.overview import FolderCount, Overview
 from engine.search.serialise import readable
-from engine.words.query import filters_in, with_filter
+from engine.words.query import FILTERS, filters_in, with_filter
 from webapp.arguments import SearchArguments
 from webapp.library import searcher
 
-NAMES = ("folder", "camera", "lens", "keyword", "after", "before", "rating", "type")
 FOLDERS = 400  # offered
 
 
@@ -35,7 +34,7 @@ def written(given: Mapping[str, str]) -> dict[str, Any] | None:
     A value with a quote in it stays beside the query, since there is no way to write it there.
     """
     form = "chosen" in given
-    beside = {name: given[name].strip() for name in NAMES if name in given and '"' not in given[name]}
+    beside = {name: given[name].strip() for name in FILTERS if name in given and '"' not in given[name]}
     if not form:
         beside = {name: value for name, value in beside.items() if value}
     if not beside and not form:
@@ -49,7 +48,7 @@ def written(given: Mapping[str, str]) -> dict[str, Any] | None:
 
 def without(q: str) -> str:
     """The words of a query."""
-    for name in NAMES:
+    for name in FILTERS:
         q = with_filter(q, name, None)
     return q
 

@@ -11,14 +11,14 @@ from flask.sansio.blueprints import BlueprintSetupState
 from engine.errors import UnknownWord, UnseenError
 from engine.library.records import Photo
 from engine.search.serialise import readable, rfc3339, version
+from engine.words.query import FILTERS
 from webapp import texts
 from webapp.answers import urls
 from webapp.arguments import SearchArguments
 from webapp.indexing import jobs
-from webapp.pages.filters import NAMES
 from webapp.pages.grid import Heading, Shown
 
-KEPT = ("q", "sort", "min_confidence", *NAMES)
+KEPT = ("q", "sort", "min_confidence", *FILTERS)
 
 
 def register(pages: Blueprint) -> None:
@@ -42,7 +42,7 @@ def _functions() -> dict[str, Any]:
         "urls": urls(),
         "photo_link": photo_link,
         "kept": kept,
-        "filter_names": NAMES,
+        "filter_names": FILTERS,
         "instead": instead,
         "is_heading": lambda item: isinstance(item, Heading),
         "indexing": jobs().running() is not None,
