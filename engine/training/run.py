@@ -195,51 +195,71 @@ def make_bundle(
     calibration: Calibration | None = None,
 ) -> bool:
     """As `train_bundle`, with the photos at hand; `calibration` is fitted where it is not given."""
-    train, validation, finish = stages
-    trainer = judging = session.trainer(work / "all", located)
-    ensemble = judge = trainer.fit(train, validation, finish)
-    columns, unlearned, studied = session.dataset.seen, train, train
-    if calibration is not None:
-        pass
-    elif session.dataset.calibration is not None:
-        columns = slice(None)
-        unlearned = session.photos(session.dataset.calibration, "photos to fit confidence on")
-        if located is not None:  # which shows those photos
-            judging = session.trainer(work / "held-out")
-            judge = judging.fit(train, validation, finish)
-    elif validation is None:
-        _, number = np.unique(train.split.names, return_inverse=True)  # repeats of a photo go together
-        judging = session.trainer(work / "held-out", located)
-        studied = train.subset(np.flatnonzero(number % HELD_OUT != 0))
-        judge = judging.fit(studied)
-        unlearned = train.subset(np.flatnonzero(number % HELD_OUT == 0))
-    else:
-        judge, unlearned = trainer.selected(), validation
+    trainer = session.trainer(work / "all", located)
+    ensemble = trainer.fit(*stages)
+    judge = _judge(session, stages, located, work, trainer, ensemble) if calibration is None else None
     trainer.team.leave()
     if not trainer.team.leads:
         return False
-    background = background_of(train)
-    judged, session = session.tuned(judging), session.tuned(trainer)
-    tags = session.learned(located)
-    session.complete(ensemble.cpu(), train, located)
-    if judge is not ensemble:
-        judged.complete(judge.cpu(), studied, judging.located)
-    if calibration is None:
-        calibration = calibrate(judged, judge, unlearned, background, columns)
+    train, background = stages.train, background_of(stages.train)
+    tuned = session.tuned(trainer)
+    tags = tuned.learned(located)
+    tuned.complete(ensemble.cpu(), train, located)
+    if judge is not None:
+        judged = session.tuned(judge.trainer)
+        if judge.ensemble is not ensemble:
+            judged.complete(judge.ensemble.cpu(), judge.learned, judge.trainer.located)
+        calibration = calibrate(judged, judge.ensemble, judge.unlearned, background, judge.columns)
+    assert calibration is not None
     write_bundle(
         out,
         name,
-        session.recipe,
+        tuned.recipe,
         ensemble,
         background,
         tags=tags,
-        labels=labels_for(tags, session.words),
+        labels=labels_for(tags, tuned.words),
         calibration=calibration.weights,
         min_confidence=MIN_CONFIDENCE,
-        lexicon=session.lexicon,
+        lexicon=tuned.lexicon,
         card={"photos": len(np.unique(train.split.names)), "tags": len(tags)},
     )
     return True
+
+
+class Judge(NamedTuple):
+    """Heads that have `learned` from some photos and not from others, on which confidence is fitted."""
+
+    trainer: EnsembleTrainer
+    ensemble: Ensemble
+    learned: TrainingSet
+    unlearned: TrainingSet
+    columns: slice  # of the tags that the latter are annotated for
+
+
+def _judge(
+    session: Session,
+    stages: Stages,
+    located: LocatedSet | None,
+    work: Path,
+    trainer: EnsembleTrainer,
+    ensemble: Ensemble,
+) -> Judge:
+    """The heads that were trained, where there are photos they have not learned from; else others, of a second run."""
+    train, data = stages.train, session.dataset
+    if data.calibration is not None:
+        unlearned = session.photos(data.calibration, "photos to fit confidence on")
+        if located is not None:  # which shows those photos
+            trainer = session.trainer(work / "held-out")
+            ensemble = trainer.fit(*stages)
+        return Judge(trainer, ensemble, train, unlearned, slice(None))
+    if stages.validation is not None:
+        return Judge(trainer, trainer.selected(), train, stages.validation, data.seen)
+    _, number = np.unique(train.split.names, return_inverse=True)  # repeats of a photo go together
+    learned = train.subset(np.flatnonzero(number % HELD_OUT != 0))
+    trainer = session.trainer(work / "held-out", located)
+    unlearned = train.subset(np.flatnonzero(number % HELD_OUT == 0))
+    return Judge(trainer, trainer.fit(learned), learned, unlearned, data.seen)
 
 
 def alike_however_spelt(tuned: dict[str, Array], table: LexiconTable) -> dict[str, Array]:
