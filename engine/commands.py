@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from engine.library.region_map import RegionMap
     from engine.search.cursor import Sort
+    from engine.search.results import Results
     from engine.search.searcher import Searcher
 
 
@@ -88,18 +89,8 @@ def search(
         from engine.search.serialise import results_to_json
 
         print_json(results_to_json(results))
-        return
-    guesses = sum(hit.guess for hit in results.hits)
-    if guesses:
-        sure = len(results.hits) - guesses
-        click.echo(f"{guesses} of these are guesses." if sure else "Nothing is sure: these are guesses.", err=True)
-    for hit in results.hits:
-        _print_bytes(f"{hit.score:.4f}\t".encode() + os.fsencode(hit.photo.path))
-    for info in results.terms:
-        if info.did_you_mean:
-            click.echo(f"“{info.term}” is rare. Did you mean {', '.join(info.did_you_mean)}?", err=True)
-    if not results.hits:
-        click.echo("Nothing found. Try another word, or --min-confidence 0 to see the nearest photos.", err=True)
+    else:
+        _print_results(results)
 
 
 @click.command()
@@ -309,7 +300,17 @@ def _look_at(searcher: "Searcher", image: Path) -> "tuple[RegionMap, NDArray[np.
     return encoder.encode(load_square(image, encoder.input_size)[None])[0]
 
 
-def _print_bytes(line: bytes) -> None:
-    """A line whose path keeps its bytes, also where they are not UTF-8."""
+def _print_results(results: "Results") -> None:
+    """A line for each hit, whose path keeps its bytes; what else is to be said goes to standard error."""
+    guesses = sum(hit.guess for hit in results.hits)
+    if guesses:
+        sure = len(results.hits) - guesses
+        click.echo(f"{guesses} of these are guesses." if sure else "Nothing is sure: these are guesses.", err=True)
     sys.stdout.flush()
-    sys.stdout.buffer.write(line + b"\n")
+    for hit in results.hits:
+        sys.stdout.buffer.write(f"{hit.score:.4f}\t".encode() + os.fsencode(hit.photo.path) + b"\n")
+    for info in results.terms:
+        if info.did_you_mean:
+            click.echo(f"“{info.term}” is rare. Did you mean {', '.join(info.did_you_mean)}?", err=True)
+    if not results.hits:
+        click.echo("Nothing found. Try another word, or --min-confidence 0 to see the nearest photos.", err=True)
