@@ -1,4 +1,4 @@
-"""Every error a user can meet.
+"""Errors that users can meet; each room adds its own below these.
 
 UnseenError                     says what went wrong, to which file, and what to try
 ├── LibraryError                the library folder

@@ -2,7 +2,7 @@
 // several (Okabe and Ito's, told apart by every kind of colour vision), transparent where there is nothing.
 
 const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
-export const TERMS = [[230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66], [213, 94, 0], [204, 121, 167]];
+const TERMS = [[230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66], [213, 94, 0], [204, 121, 167]];
 const STRONGEST = 0.75; // opacity of the hottest region
 const LONGEST = 480; // pixels of the longest side
 
