@@ -93,12 +93,12 @@ class Ledger:
         known: Iterable[KnownFile],
         companions: Iterable[tuple[int, Companion]],
         failed: Iterable[Failure],
-        unseen: Sequence[str],
+        unreadable: Sequence[str],
         waiting: Iterable[int],
         *,
         retry_failed: bool,
     ) -> None:
-        """Compare with what the library knows; of what lies in one of the places `unseen` nothing has vanished.
+        """Compare with what the library knows; of what lies in an `unreadable` place nothing has vanished.
 
         Photos `waiting` for the model to look at them are to be read, even if they have not changed.
         """
@@ -125,7 +125,7 @@ class Ledger:
         self._db.executemany("INSERT INTO waiting VALUES (?)", ((photo_id,) for photo_id in waiting))
         for statement in _COMPARE.split(";\n"):
             self._db.execute(statement)
-        for place in unseen:
+        for place in unreadable:
             prefix = os.fsencode(place).rstrip(b"/")
             for table in ("vanished", "failed"):
                 self._db.execute(

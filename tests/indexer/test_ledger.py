@@ -10,11 +10,11 @@ def known(path, number=1, stamp=OLD, missing=False):
     return KnownFile(number, path, stamp, bytes(16), missing)
 
 
-def compared(found, known_files=(), companions=(), failed=(), unseen=(), waiting=(), retry_failed=False):
+def compared(found, known_files=(), companions=(), failed=(), unreadable=(), waiting=(), retry_failed=False):
     ledger = Ledger()
     for path, (stamp, belonging) in found.items():
         ledger.note(path, stamp, belonging)
-    ledger.compare(known_files, companions, failed, unseen, waiting, retry_failed=retry_failed)
+    ledger.compare(known_files, companions, failed, unreadable, waiting, retry_failed=retry_failed)
     return ledger
 
 
@@ -67,7 +67,7 @@ def test_what_lies_in_a_place_that_cannot_be_read_has_not_vanished():
         {},
         [known("/r/closed/a", 1), known("/r/closed2/b", 2), known("/r/closed", 3)],
         failed=[Failure("/r/closed/c", OLD, "empty file"), Failure("/r/closed", UNREAD, "permission denied")],
-        unseen=["/r/closed"],
+        unreadable=["/r/closed"],
     )
     assert [file.id for file in ledger.vanished()] == [2]
     assert ledger.healed() == []
