@@ -42,8 +42,9 @@ def pull(address: str, cache: Path, name: str | None = None) -> Bundle:
                 _download(address, archive)
                 _unpack(archive, unpacked, address)
             bundle = Bundle(unpacked, cache)
+            _ = bundle.fingerprint  # reads what opening does not, or says what is missing
             name = name or bundle.name
-            if not _NAME.fullmatch(name) or not bundle.fingerprint:
+            if not _NAME.fullmatch(name):
                 raise BundleError(f"“{name}” is no name for a bundle", "Give it one with --name, of letters and digits")
             if any((folder / name).exists() for folder in shelves(cache)):
                 raise BundleError(f"There is a bundle called {name} already", "Give this one another name with --name")
