@@ -11,7 +11,7 @@ import click
 from engine.errors import LibraryError, LibraryNotFound, UnseenError
 from engine.library import indexes
 from engine.library.basis import Basis
-from engine.library.database import DATABASE, is_library
+from engine.library.database import RESTORE, is_library
 from engine.library.lock import writer_lock
 from engine.library.status import status_of
 from engine.library.store import Store
@@ -160,10 +160,7 @@ def db_check(library: Path | None, as_json: bool) -> None:
         problems = damage + disagreement
         click.echo(json.dumps({"ok": not problems, "problems": problems, "not_in_index": behind, "waiting": waiting}))
     if damage:
-        raise LibraryError(
-            f"The library in {folder}: {' '.join(damage).rstrip('.')}",
-            f"Restore {DATABASE} from a backup, or delete it and index again",
-        )
+        raise LibraryError(f"The library in {folder}: {' '.join(damage).rstrip('.')}", RESTORE)
     if disagreement:
         raise LibraryError(f"The library in {folder}: {' '.join(disagreement).rstrip('.')}", "Run: unseen db rebuild")
     if not as_json:

@@ -22,6 +22,7 @@ from engine.library.records import LibraryInfo
 from engine.library.schema import library
 
 DATABASE = "library.db"
+RESTORE = f"Restore {DATABASE} from a backup, or delete it and index again"
 
 
 class Database:
@@ -131,10 +132,7 @@ class Database:
                 ) from None
             raise LibraryError(f"The library in {self.folder} cannot be opened: {message}") from None
         except (DatabaseError, sqlite3.DatabaseError) as error:
-            raise LibraryError(
-                f"The library in {self.folder} is damaged: {_said(error)}",
-                f"Restore {DATABASE} from a backup, or delete it and index again",
-            ) from None
+            raise LibraryError(f"The library in {self.folder} is damaged: {_said(error)}", RESTORE) from None
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
