@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from engine.library.records import Failure
-from engine.search.serialise import readable
+from engine.paths import readable
 from indexer.pipeline import Progress
 from indexer.progress import Pace
 

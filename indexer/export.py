@@ -12,12 +12,13 @@ import click
 from engine.errors import UnseenError
 from engine.library.records import Photo
 from engine.options import Share, library_option, model_option
+from engine.paths import readable
 from engine.photo import UnreadablePhoto
 from engine.photo.sidecar import sidecar_path, write_tags
 from engine.printing import print_json
 from engine.search.results import Tag
 from engine.search.searcher import Searcher, open_searcher
-from engine.search.serialise import readable, rfc3339
+from engine.search.serialise import rfc3339
 from engine.settings import load_settings
 from indexer.wording import shown
 

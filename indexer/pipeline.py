@@ -19,10 +19,11 @@ from threadpoolctl import threadpool_limits
 from engine.library import indexes, thumbnails
 from engine.library.records import Batch, Failure, KnownFile, NewPhoto
 from engine.library.store import Store
+from engine.paths import within
 from engine.photo import UnreadablePhoto, UnreadFile
 from indexer.ledger import UNREAD
 from indexer.look import Copy, Encoder, Looker, ToRead, at
-from indexer.scan import Scan, within
+from indexer.scan import Scan
 from indexer.stopping import stoppable
 
 BATCH = 64  # photos in a transaction

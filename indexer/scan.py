@@ -2,13 +2,14 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from engine.errors import UnseenError
 from engine.library.database import DATABASE
 from engine.library.records import Companion, Failure, FileStamp
+from engine.paths import within
 from indexer.ignore import IGNORE_FILE, Rule, ignored, rules_of_file
 from indexer.ledger import UNREAD, Ledger
 from indexer.pairs import concerns, pair
@@ -81,11 +82,6 @@ def scan(
             walk.folder(root, rules)
     walk.links()
     return found
-
-
-def within(path: str, folders: Iterable[str]) -> bool:
-    """Whether `path` is one of the folders or below one."""
-    return any(path == folder or path.startswith(f"{folder.rstrip('/')}/") for folder in folders)
 
 
 def _rules_down_to(folder: str, inside: Sequence[str], exclude: Sequence[str]) -> list[Rule] | None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.paths import within
 from indexer.ignore import IGNORE_FILE
-from indexer.scan import within
 
 QUIET = 2.0  # seconds without a change, after which a file counts as written
 LONGEST = 60.0  # seconds after which changes are looked at although there are still more

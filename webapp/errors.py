@@ -22,8 +22,8 @@ from engine.errors import (
     WrongBundle,
 )
 from engine.library.records import Photo
+from engine.paths import readable
 from engine.photo import NotAPhoto, UnreadablePhoto
-from engine.search.serialise import readable
 from webapp import texts
 
 logger = logging.getLogger("unseen.errors")

@@ -9,7 +9,8 @@ from typing import Literal
 from flask import Flask, Response, current_app
 from pydantic import BaseModel, Field
 
-from engine.search.serialise import Json, readable, rfc3339
+from engine.paths import readable
+from engine.search.serialise import Json, rfc3339
 from engine.settings import Settings
 from webapp.answers import Answer, answers, blueprint, problems, urls, whole
 from webapp.arguments import Body

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from engine.library.overview import Bounds, Overview
-from engine.search.serialise import Json, readable, rfc3339
+from engine.paths import basename, readable
+from engine.search.serialise import Json, rfc3339
 from webapp.answers import Answer, answers, blueprint, next_page, problems, urls, whole
 from webapp.arguments import Left, Page, optional
 from webapp.indexing import JobOut, job_to_json, jobs
@@ -180,7 +181,7 @@ def folders() -> Answer:
     return whole(
         {
             "path": readable(folder.path),
-            "name": readable(folder.path).rstrip("/").rsplit("/", 1)[-1] or "/",
+            "name": basename(readable(folder.path)),
             "parent": None if folder.parent is None else readable(folder.parent),
             "count": folder.photos,
             "count_below": folder.photos_below,

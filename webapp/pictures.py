@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
-from pathlib import PurePath
 from typing import BinaryIO
 
 from flask import Response, request, send_file
@@ -17,9 +16,10 @@ from PIL import Image
 from engine.errors import PhotoError
 from engine.library import thumbnails
 from engine.library.records import Photo
+from engine.paths import basename, readable
 from engine.photo import open_picture, read_file
 from engine.photo.file import open_file
-from engine.search.serialise import readable, version
+from engine.search.serialise import version
 from webapp.errors import FileGone
 from webapp.library import current
 from webapp.limits import costly
@@ -51,7 +51,7 @@ def original(photo: Photo) -> Response:
             return _picture(f"{etag}-jpeg", lambda: _scaled(photo, LARGEST))
         if request.range is None or request.range.units != "bytes" or len(request.range.ranges) != 1:
             request.environ.pop("HTTP_RANGE", None)  # to be passed over (RFC 9110, 14.2); Werkzeug would refuse it
-        name = PurePath(readable(photo.path)).name
+        name = basename(readable(photo.path))
         response = send_file(path, kind, conditional=True, download_name=name, etag=etag)
     except OSError as error:
         raise _gone(photo, error) from None

@@ -7,7 +7,7 @@ import os
 
 from engine.errors import LibraryNotFound
 from engine.library.records import Photo
-from engine.search.serialise import readable
+from engine.paths import readable, within
 from webapp.errors import FileGone, NoFolder, OutsideRoots
 from webapp.library import current, searcher
 
@@ -28,8 +28,7 @@ def named() -> list[str]:
 
 def inside(path: str) -> bool:
     """Whether a path, with all links followed, is one of the folders or below one."""
-    real = os.path.realpath(path)
-    return any(real == top or real.startswith(f"{top.rstrip('/')}/") for top in map(os.path.realpath, roots()))
+    return within(os.path.realpath(path), map(os.path.realpath, roots()))
 
 
 def file_of(photo: Photo) -> str:

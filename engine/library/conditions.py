@@ -6,6 +6,7 @@ from sqlalchemy import Column, ColumnElement, func, select
 
 from engine.library.listing import Place
 from engine.library.schema import keywords, photos
+from engine.paths import readable, within
 from engine.words.query import Filters
 from engine.words.vectors import normalise
 
@@ -23,8 +24,7 @@ def lies_in(folder: bytes, shown: bytes) -> bool:
 
     A function of the database, as each connection of `engine.library.database` has it.
     """
-    readable, top = (path.decode(errors="replace").rstrip("/") + "/" for path in (folder, shown))
-    return readable.startswith(top)
+    return within(readable(os.fsdecode(folder)), [readable(os.fsdecode(shown)).rstrip("/")])
 
 
 def is_later(place: Place, newest_first: bool) -> ColumnElement[bool]:

@@ -4,7 +4,6 @@ The shapes are the contract of docs/api.md. Paths that are not UTF-8 keep their 
 id, never by its path.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from engine.library.records import Companion, Photo
+from engine.paths import readable
 from engine.search.explain import TermMap
 from engine.search.results import Explanation, Hit, Results, Tag, TermInfo
 from engine.search.similar import Similar
@@ -103,11 +103,6 @@ def photo_to_json(
 def version(photo: Photo) -> str:
     """Stands for the photo's content."""
     return photo.content_hash.hex()[:12]
-
-
-def readable(path: str) -> str:
-    """A path as text that is valid in JSON and in a page: bytes that are not UTF-8 become U+FFFD."""
-    return os.fsencode(path).decode(errors="replace")
 
 
 def rfc3339(moment: datetime | None) -> str | None:

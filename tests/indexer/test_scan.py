@@ -8,7 +8,7 @@ from engine.errors import UnseenError
 from engine.library.records import Failure
 from indexer.ignore import IGNORE_FILE
 from indexer.ledger import UNREAD
-from indexer.scan import scan, within
+from indexer.scan import scan
 
 
 def make(folder, *names):
@@ -242,11 +242,3 @@ def test_a_scan_says_how_many_it_has_found(tmp_path):
     heard = []
     scan([tmp_path], heard=heard.append)
     assert heard == [1, 2]
-
-
-@pytest.mark.parametrize(
-    ("path", "inside"), [("/a/b", True), ("/a/b/c", True), ("/a/bc", False), ("/a", False), ("/x", False)]
-)
-def test_within_a_folder_is_the_folder_itself_and_what_is_below(path, inside):
-    assert within(path, ["/y", "/a/b"]) is inside
-    assert within(path, ["/"])

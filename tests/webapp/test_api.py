@@ -307,7 +307,7 @@ def test_the_path_of_a_folder_is_what_the_argument_takes_also_where_it_is_not_ut
     index(tmp_path / "library", colour_bundle, [path, paint(tmp_path / "b.png", "red", size=(48, 64))])
     client = create_app(_settings(tmp_path / "library", colour_bundle)).test_client()
     (folder,) = (one["path"] for one in ok(client, "/folders")["items"] if one["path"].endswith("sub"))
-    assert ok(client, "/images", folder=folder)["total"] == 1
+    assert ok(client, "/images", folder=folder)["total"] == ok(client, "/images", folder=f"{folder}/")["total"] == 1
     assert ok(client, "/search", q="red", min_confidence=0, folder=folder)["total"] == 1
     assert ok(client, "/search", q=f'red folder:"{folder}"', min_confidence=0)["total"] == 1
     assert ok(client, "/images", folder=f"{folder}\ufffd")["total"] == 0

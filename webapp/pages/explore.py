@@ -9,8 +9,8 @@ from flask.typing import ResponseReturnValue
 
 from engine.library.overview import Bounds, Overview
 from engine.library.records import Photo
+from engine.paths import readable
 from engine.search.searcher import Searcher
-from engine.search.serialise import readable
 from webapp.library import current, searcher
 from webapp.pages.filters import tree
 from webapp.pages.grid import Shown, found

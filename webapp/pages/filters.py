@@ -6,7 +6,7 @@ from typing import Any
 from flask import render_template, request
 
 from engine.library.overview import FolderCount, Overview
-from engine.search.serialise import readable
+from engine.paths import readable
 from engine.words.query import FILTERS, filters_in, with_filter
 from webapp.arguments import SearchArguments
 from webapp.library import searcher

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import PurePath
 from typing import Any
 
 from flask import Blueprint, request, url_for
@@ -10,7 +9,8 @@ from flask.sansio.blueprints import BlueprintSetupState
 
 from engine.errors import UnknownWord, UnseenError
 from engine.library.records import Photo
-from engine.search.serialise import readable, rfc3339, version
+from engine.paths import basename, readable
+from engine.search.serialise import rfc3339, version
 from engine.words.query import FILTERS
 from webapp import texts
 from webapp.answers import urls
@@ -56,12 +56,7 @@ def aspect(photo: Photo) -> str:
 
 def name(photo: Photo) -> str:
     """The file's name."""
-    return PurePath(readable(photo.path)).name
-
-
-def basename(path: str) -> str:
-    """The last part of a folder's path; a root as it is."""
-    return PurePath(path).name or path
+    return basename(readable(photo.path))
 
 
 def percent(share: float) -> str:

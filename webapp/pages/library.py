@@ -4,7 +4,7 @@ from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from engine.errors import LibraryNotFound, UnseenError
-from engine.search.serialise import readable
+from engine.paths import readable
 from webapp import overview
 from webapp.errors import status_of
 from webapp.indexing import job_to_json, jobs

@@ -9,9 +9,10 @@ from flask import Response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from engine.errors import LibraryNotFound, UnseenError
+from engine.paths import readable
 from engine.search.results import Results
 from engine.search.searcher import GUESS, both
-from engine.search.serialise import readable, rfc3339
+from engine.search.serialise import rfc3339
 from engine.words.query import Filters, filters_in, parse
 from webapp import api
 from webapp.arguments import ImageArguments, SearchArguments
