@@ -17,6 +17,7 @@ from engine.library.region_map import Array
 from engine.library.store import Store
 from engine.model.bundle import Bundle
 from engine.words.query import Query
+from engine.words.vectors import unit
 
 TOWARDS = 0.1  # how far a unit vector is moved towards what is relevant, and as much further from what is not
 AWAY = 0.1
@@ -61,22 +62,17 @@ class Marks:
         for i, photo_id in enumerate(maps.ids.tolist()):
             codes = maps.codes[maps.offsets[i] : maps.offsets[i + 1]].astype(np.float32)
             top = codes[np.argsort(-(codes @ query))[: bundle.top_k]]
-            best[self.by_photo[photo_id].relevant].append(_unit((top * bundle.steps)[:, :-1].mean(axis=0)))
+            best[self.by_photo[photo_id].relevant].append(unit((top * bundle.steps)[:, :-1].mean(axis=0)))
         if not best[False]:
             return vector
         towards = TOWARDS * np.mean(best[True], axis=0) if best[True] else np.zeros_like(vector)
         away = AWAY + (TOWARDS if best[True] else 0)
-        return _unit(vector + towards - away * np.mean(best[False], axis=0))
+        return unit(vector + towards - away * np.mean(best[False], axis=0))
 
 
 def spelled(query: Query) -> str:
     """The terms of a query in one way of writing them, so that “Dog  beach” and `beach dog` are one."""
     return " ".join(sorted(_spelled(term.text, term.weight) for term in query.terms))
-
-
-def _unit(vector: Array) -> Array:
-    unit: Array = (vector / max(float(np.linalg.norm(vector)), 1e-12)).astype(np.float32)
-    return unit
 
 
 def _spelled(text: str, weight: float) -> str:
