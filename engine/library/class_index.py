@@ -7,6 +7,7 @@ part is stamped with the generation that it covers, as `engine.library.vector_in
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from engine.library.scan import cores
 from engine.library.store import Store
-from engine.library.vector_index import Array, FaissIndex, Ids
+from engine.library.vector_index import Array, FaissIndex, GpuIndex, Ids
 
 PART = 1 << 12  # ids whose photos share a part: 14 MB for `lite`
 WIDTH = 16  # of which the length of a vector is a multiple: FAISS takes six times as long for any other
@@ -29,6 +30,13 @@ class ClassIndex:
     generation: int
     whole: bool  # whether every part could be read
 
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def is_of(self, generation: int, count: int) -> bool:
+        """Whether it holds the photos of this generation of the database, of which there are `count`."""
+        return self.whole and self.generation == generation and len(self) == count
+
     def keys(self) -> Ids:
         """Ids of all photos."""
         return np.concatenate([part.keys() for part in self.parts])
@@ -41,10 +49,27 @@ class ClassIndex:
         return np.concatenate(held)
 
     def cosines(self, vector: Array) -> tuple[Ids, Array]:
-        """The ids of all photos, and their cosines with a unit vector (W,)."""
+        """The ids of all photos, and their cosines with a unit vector (W,), as exact as half precision is."""
+        return self._found(vector, max(map(len, self.parts), default=0))
+
+    def nearest(self, vector: Array, count: int) -> tuple[Ids, Array]:
+        """The ids of the photos with the `count` largest cosines with a unit vector (W,), and these, best first."""
+        if self._on_gpu is not None and count <= GpuIndex.MOST:
+            cosines, keys = self._on_gpu.search(vector[None], count)
+            return keys[0], cosines[0]
+        ids, cosines = self._found(vector, count)
+        order = np.argsort(-cosines, kind="stable")[:count]
+        return ids[order], cosines[order]
+
+    def _found(self, vector: Array, count: int) -> tuple[Ids, Array]:
+        """What the best `count` of each part are."""
         with ThreadPoolExecutor(cores()) as threads:
-            found = list(threads.map(lambda part: part.search(vector[None], len(part)), self.parts))
+            found = list(threads.map(lambda part: part.search(vector[None], count), self.parts))
         return np.concatenate([keys[0] for _, keys in found]), np.concatenate([cosines[0] for cosines, _ in found])
+
+    @cached_property
+    def _on_gpu(self) -> GpuIndex | None:
+        return GpuIndex.of(self.parts)
 
 
 def shown(scores: NDArray[np.floating]) -> NDArray[np.float32]:

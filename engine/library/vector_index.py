@@ -1,13 +1,18 @@
 """Vector indexes: which of many vectors have the largest inner product with a query. Nobody else imports faiss.
 
+Where FAISS is built for GPUs and there is one, `GpuIndex` searches the same vectors in its memory.
+
 An index file is derived from the database. Its name carries the generation that it covers (`NAME-000000000012.faiss`),
 and it is written beside and renamed into place, so that a reader sees a whole file or none, and always knows what is
 missing from it.
 """
 
+import logging
 import os
 import re
 import tempfile
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +65,11 @@ class FaissIndex:
         if not len(held) or not np.array_equal(held[np.minimum(places, len(held) - 1)], keys):
             raise KeyError("keys that are not in the index")
         return np.stack([self._index.index.reconstruct(int(place)) for place in order[places]])
+
+    def all_vectors(self) -> Array:
+        """All vectors (N, D), in the order of `keys`."""
+        vectors: Array = self._index.index.reconstruct_n(0, len(self))
+        return vectors
 
     def search(self, queries: Array, count: int) -> tuple[Array, Ids]:
         """The `count` largest inner products for queries (Q, D): scores and keys (Q, count), best first."""
@@ -135,6 +145,46 @@ class FaissIndex:
         """Remove all files of the index called `name`."""
         for generation in cls.generations(folder, name):
             _path(folder, name, generation).unlink(missing_ok=True)
+
+
+class GpuIndex:
+    """Vectors of FAISS indexes, copied to the memory of a GPU in half precision; threads take turns at it."""
+
+    MOST = 2048  # results of a search: FAISS gives no more on a GPU
+    WORKSPACE = 1 << 27  # bytes of the GPU that searches work in
+
+    def __init__(self, parts: Sequence[FaissIndex]) -> None:
+        """Copy the vectors of `parts`; raises RuntimeError where the GPU has no room for them, or is out of order."""
+        import faiss
+
+        self._turn = threading.Lock()
+        self._keys = np.concatenate([part.keys() for part in parts])
+        self._resources = faiss.StandardGpuResources()
+        self._resources.setTempMemory(self.WORKSPACE)
+        config = faiss.GpuIndexFlatConfig()
+        config.useFloat16 = True
+        self._index: Any = faiss.GpuIndexFlatIP(self._resources, parts[0].dim, config)
+        for part in parts:
+            self._index.add(part.all_vectors())
+
+    @classmethod
+    def of(cls, parts: Sequence[FaissIndex]) -> "GpuIndex | None":
+        """The vectors of `parts` on a GPU; None where there is none, FAISS is not built for one, or has no room."""
+        import faiss
+
+        if not parts or not faiss.get_num_gpus():
+            return None
+        try:
+            return cls(parts)
+        except RuntimeError as error:
+            logging.getLogger(__name__).warning("the GPU is not used for photos like another one: %s", error)
+            return None
+
+    def search(self, queries: Array, count: int) -> tuple[Array, Ids]:
+        """As of a FaissIndex; `count` is at most MOST, and queries are rounded to half precision too."""
+        with self._turn:
+            scores, places = self._index.search(np.ascontiguousarray(queries, np.float32), min(count, len(self._keys)))
+        return scores, self._keys[places]
 
 
 def _path(folder: Path, name: str, generation: int) -> Path:

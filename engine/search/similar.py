@@ -19,7 +19,7 @@ from engine.library.records import Photo
 from engine.library.region_map import Array
 from engine.library.stacks import Stacks
 from engine.search.cursor import Cursor, Sort
-from engine.search.likeness import ROUNDED, Ids, Likeness, Places
+from engine.search.likeness import ROUNDED, Ids, Likeness, Places, may_be_best
 from engine.search.ranking import places_of
 from engine.search.results import Results
 from engine.search.searcher import Prepared, Searcher, both
@@ -39,9 +39,7 @@ def similar_photos(searcher: Searcher, photo_id: int, top: int = 24) -> list[Sim
     _, scores = searcher.store.class_scores([photo_id])
     if not len(scores):
         return []
-    corpus = searcher.corpus()
-    likeness = Likeness.of(searcher, scores[0], corpus.ids[corpus.rows])
-    likeness.settle(_may_be_best(likeness.cosines, likeness.cosines, top + 1))
+    likeness = Likeness.nearest(searcher, scores[0], searcher.corpus(), top + 1)
     return _ranked(searcher, photo_id, likeness.ids, likeness.cosines, top)
 
 
@@ -82,16 +80,16 @@ def search_like(
     found = _Found(prepared, likeness, words, min_confidence or 0.0, dates, stacks, stacked, after)
     wanted = slice(offset, offset + top if top else None)
     found.settle(wanted)
-    order = found.order()
-    left = order[found.is_later(order)]
-    page = left[wanted]
+    kept = found.kept()
+    left = kept[found.is_later(kept)]
+    page = found.in_order(left, wanted.stop)[wanted]
     scores, confidence = found.scored()
     first = offset + (after.rank if after else 0)
     following = found.cursor_at(page[-1], sort, first + len(page)) if 0 < len(page) < len(left) - offset else None
     hits = searcher.hits(prepared, likeness.ids[page], scores[page], confidence[page], first, stacks)
     took = (time.perf_counter() - started) * 1000
     return Results(
-        prepared.query, searcher.term_infos(prepared), hits, len(order), True, took, like=True, next=following
+        prepared.query, searcher.term_infos(prepared), hits, len(kept), True, took, like=True, next=following
     )
 
 
@@ -114,14 +112,20 @@ class _Found:
         confidence = np.clip(cosines, 0, 1)
         return (cosines, confidence) if self.words is None else (confidence * self.words,) * 2
 
-    def order(self) -> Places:
-        """The photos that reach the cut-off, in order."""
-        ids, marks = self.likeness.ids, self.prepared.marks
+    def kept(self) -> Places:
+        """The photos that reach the cut-off, and are listed; by place."""
         scores, confidence = self.scored()
-        kept = np.flatnonzero(marks.passing(ids, confidence, self.cut) & self._first_of_stacks(scores))
-        if self.dates is not None:
-            return kept[np.lexsort((ids[kept], -self.dates[kept]))]
-        return kept[np.lexsort((ids[kept], -scores[kept], marks.ranks(ids[kept])))]
+        passing = self.prepared.marks.passing(self.likeness.ids, confidence, self.cut)
+        return np.flatnonzero(passing & self._first_of_stacks(scores))
+
+    def in_order(self, places: Places, count: int | None) -> Places:
+        """The first `count` (None: all) of some photos, in order."""
+        groups, values = self._sorted_by(places)
+        if count is not None:  # sorting a million takes as long as all else
+            ungrouped = np.where(groups, np.inf, values)
+            some = may_be_best(ungrouped, ungrouped, count + int(np.count_nonzero(groups)), doubt=0)
+            places, groups, values = places[some], groups[some], values[some]
+        return places[np.lexsort((self.likeness.ids[places], -values, groups))][:count]
 
     def is_later(self, places: Places) -> NDArray[np.bool_]:
         """Which photos come after the cursor."""
@@ -155,26 +159,17 @@ class _Found:
                 self.likeness.settle(np.flatnonzero(np.abs(scores - self.after.value) <= ROUNDED))
                 scores, _ = self.scored()
             listed = scores[self._first_of_stacks(scores) & self.is_later(np.arange(len(scores)))]
-            self.likeness.settle(
-                _may_be_best(scores, listed, wanted.stop + len(marked) if wanted.stop else len(scores))
-            )
+            self.likeness.settle(may_be_best(scores, listed, wanted.stop + len(marked) if wanted.stop else len(scores)))
         else:  # where each photo of a stack has a place of its own, which of them is the best is settled for all pages
             self.likeness.settle(self.stacked[confidence[self.stacked] >= self.cut - ROUNDED])
-        order = self.order()
-        self.likeness.settle(order[self.is_later(order)][wanted])
+        kept = self.kept()
+        self.likeness.settle(self.in_order(kept[self.is_later(kept)], wanted.stop)[wanted])
 
     def _first_of_stacks(self, scores: Array) -> NDArray[np.bool_]:
         """Which photos (N,) are listed: of each stack the best."""
         listed = np.ones(len(scores), np.bool_)
         listed[self.stacked[self.stacks.behind(self.likeness.ids[self.stacked], scores[self.stacked])]] = False
         return listed
-
-
-def _may_be_best(near: Array, listed: Array, count: int) -> Places:
-    """The places of values, each wrong by `ROUNDED` at most, that may be as large as the `count` largest `listed`."""
-    if count >= len(listed):
-        return np.arange(len(near))
-    return np.flatnonzero(near >= np.partition(listed, -count)[-count] - 2 * ROUNDED)
 
 
 def similar_regions(searcher: Searcher, photo_id: int, row: int, col: int, top: int = 24) -> list[Similar]:
@@ -194,7 +189,8 @@ def similar_regions(searcher: Searcher, photo_id: int, row: int, col: int, top: 
 
 
 def _ranked(searcher: Searcher, photo_id: int, ids: Ids, cosines: Array, top: int) -> list[Similar]:
-    order = np.lexsort((ids, -cosines))
+    best = may_be_best(cosines, cosines, top + 1, doubt=0)
+    order = best[np.lexsort((ids[best], -cosines[best]))]
     order = order[ids[order] != photo_id][:top]
     photos = searcher.store.photos(ids[order].tolist())
     return [Similar(photos[int(ids[i])], float(cosines[i])) for i in order if int(ids[i]) in photos]

@@ -111,6 +111,29 @@ def test_cosines_with_all_photos_are_those_of_their_vectors(store):
     np.testing.assert_allclose(cosines[np.argsort(keys)], _unit(scores) @ _unit(scores)[3], atol=1e-3)
 
 
+@pytest.mark.parametrize("count", [1, 3, 10, 20])
+def test_the_nearest_photos_are_those_with_the_largest_cosines_of_all_parts(store, count):
+    add(store, *range(10))
+    class_index.refresh(store)
+    _, scores = store.class_scores(store.photo_ids().tolist())
+    expected = dict(zip(store.photo_ids().tolist(), _unit(scores) @ _unit(scores)[3], strict=True))
+    ids, cosines = class_index.load(store.folder).nearest(_unit(scores)[3].astype(np.float32), count)
+    np.testing.assert_allclose(cosines, sorted(expected.values(), reverse=True)[:count], atol=1e-3)
+    np.testing.assert_allclose(cosines, [expected[i] for i in ids.tolist()], atol=1e-3)
+
+
+def test_a_part_that_is_gone_or_behind_keeps_it_from_being_the_index_of_all_photos(store):
+    add(store, *range(10))
+    class_index.refresh(store)
+    held, generation = class_index.load(store.folder), store.generation()
+    assert held.is_of(generation, 10)
+    assert not held.is_of(generation, 11)
+    add(store, 11)
+    assert not held.is_of(store.generation(), 10)
+    FaissIndex.discard(store.folder, "classes-000001")
+    assert not class_index.load(store.folder).is_of(generation, 10)
+
+
 def test_vectors_of_photos_that_are_not_there_are_an_error(store):
     add(store, 1)
     class_index.refresh(store)

@@ -1,12 +1,15 @@
+import logging
 from pathlib import Path
+from types import SimpleNamespace
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from engine.library.vector_index import FaissIndex
+from engine.library.vector_index import FaissIndex, GpuIndex
 
 DIM = 4
 codes = arrays(np.int8, st.tuples(st.integers(1, 40), st.just(DIM)), elements=st.integers(-127, 127))
@@ -111,3 +114,73 @@ def test_a_discarded_index_leaves_the_others(tmp_path):
         FaissIndex(DIM).save(tmp_path, name, 1)
     FaissIndex.discard(tmp_path, "regions")
     assert [path.name for path in tmp_path.iterdir()] == ["classes-000000000001.faiss"]
+
+
+def two_parts():
+    rng = np.random.default_rng(0)
+    parts = [FaissIndex(16), FaissIndex(16)]
+    for first, part in zip((10, 5000), parts, strict=True):
+        vectors = rng.normal(size=(1500, 16))
+        part.add(np.arange(first, first + 1500), vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    return parts
+
+
+def finds_on_a_gpu_what_the_parts_hold(parts):
+    wanted = np.concatenate([part.vectors(part.keys()[[3, 700]]) for part in parts])
+    scores, keys = GpuIndex.of(parts).search(wanted, 40)
+    vectors, ids = np.concatenate([part.all_vectors() for part in parts]), np.concatenate([p.keys() for p in parts])
+    cosines = wanted @ vectors.T
+    np.testing.assert_array_equal(keys[:, 0], [13, 710, 5003, 5700])
+    np.testing.assert_allclose(scores, -np.sort(-cosines, axis=1)[:, :40], atol=1e-3)
+    np.testing.assert_allclose(scores, np.take_along_axis(cosines, np.searchsorted(ids, keys), axis=1), atol=1e-3)
+
+
+@pytest.mark.skipif(not faiss.get_num_gpus(), reason="needs a GPU and a FAISS that is built for it")
+def test_a_gpu_finds_what_a_cpu_finds():
+    finds_on_a_gpu_what_the_parts_hold(two_parts())
+
+
+class NearlyGpu(faiss.IndexFlatIP):
+    """What FAISS has on a GPU, as far as a CPU can tell."""
+
+    def __init__(self, resources, dim, config):
+        assert resources.memory == GpuIndex.WORKSPACE
+        assert config.useFloat16
+        super().__init__(dim)
+
+    def search(self, queries, count):
+        assert count <= 2048
+        return super().search(queries, count)
+
+
+@pytest.fixture
+def nearly_gpu(monkeypatch):
+    def set_memory(size):
+        resources.memory = size
+
+    resources = SimpleNamespace(setTempMemory=set_memory)
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1)
+    monkeypatch.setattr(faiss, "StandardGpuResources", lambda: resources, raising=False)
+    monkeypatch.setattr(faiss, "GpuIndexFlatConfig", SimpleNamespace, raising=False)
+    monkeypatch.setattr(faiss, "GpuIndexFlatIP", NearlyGpu, raising=False)
+
+
+@pytest.mark.usefixtures("nearly_gpu")
+def test_all_parts_are_searched_at_once_on_a_gpu():
+    finds_on_a_gpu_what_the_parts_hold(two_parts())
+
+
+@pytest.mark.usefixtures("nearly_gpu")
+def test_a_gpu_without_room_is_not_used_and_the_log_says_so(monkeypatch, caplog):
+    def full(*_):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(NearlyGpu, "add", full)
+    with caplog.at_level(logging.WARNING):
+        assert GpuIndex.of(two_parts()) is None
+    assert "out of memory" in caplog.text
+
+
+def test_without_a_gpu_there_is_no_index_on_one(monkeypatch):
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0)
+    assert GpuIndex.of(two_parts()) is None

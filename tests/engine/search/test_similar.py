@@ -1,9 +1,11 @@
 """Photos like another, or like a region of it, are those of comparing every photo, whatever state the index is in."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from engine.library import corpus, indexes
+from engine.library import class_index, corpus, indexes
 from engine.library.records import Batch
 from engine.library.vector_index import FaissIndex
 from engine.search import likeness
@@ -35,11 +37,17 @@ def damaged(store, encoder):
     index.save(store.folder, "classes-000000", generation)
 
 
-@pytest.fixture(params=[as_written, changed_since, gone, damaged], ids=lambda change: change.__name__)
+def without_a_part(store, encoder):
+    FaissIndex.discard(store.folder, "classes-000001")
+
+
+@pytest.fixture(params=[as_written, changed_since, gone, damaged, without_a_part], ids=lambda change: change.__name__)
 def searcher(request, filled, colour_bundle, colour_encoder, monkeypatch):
     monkeypatch.setattr(likeness, "AT_ONCE", 7)
     monkeypatch.setattr(corpus, "REGIONS_AT_ONCE", 7)
     monkeypatch.setattr(corpus, "LOOSE_AT_ONCE", 7)
+    monkeypatch.setattr(class_index, "PART", 100)
+    indexes.refresh(filled, rebuild=True)
     request.param(filled, colour_encoder)
     return Searcher(filled, colour_bundle)
 
@@ -101,6 +109,26 @@ def test_pages_and_totals_of_a_search_by_image_are_those_of_comparing_every_phot
         assert dates == sorted(dates, reverse=True)
         assert len({photo_id for photo_id, _ in found}) == 60
         np.testing.assert_allclose([value for _, value in found], [expected[i] for i, _ in found], atol=2e-6)
+
+
+def test_similar_photos_are_found_where_more_are_the_same_than_the_index_is_asked_for(
+    store, colour_bundle, colour_encoder
+):
+    (one, *others), copies = random_photos(colour_encoder, 100), likeness.SPARE + 50
+    store.apply(Batch(added=[*others, *[replace(one, path=f"/{i:05d}.jpg") for i in range(copies)]]))
+    indexes.refresh(store)
+    same = store.photo_ids()[-copies:].tolist()
+    found = similar_photos(Searcher(store, colour_bundle), same[-1], top=30)
+    assert [one.photo.id for one in found] == same[:30]
+
+
+def test_similar_photos_are_found_without_scoring_every_photo(filled, colour_bundle, monkeypatch):
+    monkeypatch.setattr(likeness.Likeness, "of", None)
+    read, of_store = [], filled.class_scores
+    monkeypatch.setattr(filled, "class_scores", lambda ids: read.extend(ids) or of_store(ids))
+    photo_id = int(filled.photo_ids()[70])
+    assert len(similar_photos(Searcher(filled, colour_bundle), photo_id, top=10)) == 10
+    assert 11 <= len(read) < 50
 
 
 def test_few_photos_are_read_from_the_database_where_the_index_is_sound(filled, colour_bundle, monkeypatch):
