@@ -223,7 +223,11 @@ def test_a_colour_profile_is_heeded():
     assert near(open_(encode(red, "PNG", icc_profile=swapped)).image, np.array((0, 255, 0)), 6)
 
 
-@pytest.mark.parametrize("profile", [b"no profile", ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()])
+@pytest.mark.parametrize(
+    "profile",
+    [b"no profile", ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()],
+    ids=["none", "of no pictures"],  # the bytes of a profile say when it was made
+)
 def test_a_colour_profile_that_cannot_be_used_is_ignored(profile):
     assert near(open_(encode(quarters(), "PNG", icc_profile=profile)).image, quarters(), 0)
 
