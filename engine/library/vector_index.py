@@ -100,7 +100,7 @@ class FaissIndex:
         """
         import faiss
 
-        flags = getattr(faiss, "IO_FLAG_MMAP_IFC", 0) if mapped else 0  # FAISS before 1.11 reads it all
+        flags = faiss.IO_FLAG_MMAP_IFC if mapped else 0
         for generation in cls.generations(folder, name):
             try:
                 index = faiss.read_index(str(_path(folder, name, generation)), flags)
