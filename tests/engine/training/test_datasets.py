@@ -214,6 +214,31 @@ def test_features_that_lack_an_image_or_are_no_hdf5_say_so(nus_features):
         load("nus-wide", nus_features)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e6])
+def test_features_that_are_no_numbers_or_do_not_fit_half_precision_name_their_photo(nus_features, value):
+    split = load("nus-wide", nus_features).test
+    name = split.names[1].decode()
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(split.feature_file.path, "r+") as file:
+        values = file[f"{name}-features"][()]
+        values.flat[5] = value
+        file[f"{name}-features"][()] = values
+    with pytest.raises(DataError, match=f"the features of {name} are not all numbers up to 65,504"):
+        split.features()
+
+
+@pytest.mark.parametrize("part", ["features", "labels"])
+def test_what_stands_where_an_array_of_numbers_should_be_says_so(nus_features, part):
+    h5py = pytest.importorskip("h5py")
+    path = nus_features / "features" / "nus_wide_train.h5"
+    with h5py.File(path, "r+") as file:
+        name = next(name for name in file if name.endswith(f"-{part}"))
+        del file[name]
+        file.create_group(name)
+    with pytest.raises(DataError, match=f"{name} is no array of numbers"):
+        load("nus-wide", nus_features).train.features()
+
+
 def test_a_list_of_names_that_is_something_else_says_so(nus_features):
     (nus_features / "img_names.pkl").write_bytes(pickle.dumps(["a.jpg"]))
     with pytest.raises(DataError, match=r"img_names\.pkl: expected a dictionary"):
