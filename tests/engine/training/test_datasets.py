@@ -522,8 +522,8 @@ def test_the_seed_of_a_csv_decides_the_split(tagged):
 
 
 def test_unseen_tags_may_stand_in_a_file_beside_the_table(tagged):
-    write(tagged, unseen_txt="owl\n")
-    assert load("csv", tagged).tags[-1] == "owl"
+    write(tagged, unseen_txt=" owl\n\ndog\n")
+    assert load("csv", tagged).tags[-2:] == ("dog", "owl")
     assert load("csv", tagged, unseen=["cat"]).tags[-1] == "cat"
     with pytest.raises(DataError, match=r"tags\.csv has no photo tagged owls"):
         load("csv", tagged, unseen=["owls"])
@@ -537,6 +537,8 @@ def test_unseen_tags_may_stand_in_a_file_beside_the_table(tagged):
         ("file,tags\n", "it names no photo"),
         ("file,tags\n1.jpg,cat\n2.jpg\n", "line 3: expected a file and its tags"),
         ("file,tags\n1.jpg,cat,dog\n", "line 2: expected a file and its tags"),
+        ('file,tags\n1.jpg,"cat,dog\n2.jpg,dog\n3.jpg,dog\n', "unexpected end of data; are its quotes right?"),
+        ('file,tags\n1.jpg,"cat\n' + "2.jpg,dog\n" * 20_000, "field larger than field limit"),
     ],
 )
 def test_a_damaged_csv_is_named_with_its_line(tmp_path, text, where):
