@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine.errors import DataError
 from engine.library.region_map import Array
 from engine.model.bundle import SHIPPED, Reference
 from engine.model.network import Ensemble
@@ -182,6 +184,8 @@ def train_bundle(recipe: Recipe, data: Path, out: Path, name: str, work: Path, c
     Returns whether this process wrote the bundle: of several, the first one does.
     """
     session = Session.open(recipe, data, cache)
+    for folder in (out, work):
+        _make(folder)
     return make_bundle(session, session.stages(), session.located(), out, name, work)
 
 
@@ -240,6 +244,16 @@ def make_bundle(
         card={"photos": len(np.unique(train.split.names)), "tags": len(tags)},
     )
     return True
+
+
+def _make(folder: Path) -> None:
+    """Make a folder, or find that it cannot be written before hours have been spent on what goes there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DataError(f"Cannot write to {folder}: {error.strerror or error}", "Name another folder") from None
 
 
 def alike_however_spelt(tuned: dict[str, Array], table: LexiconTable) -> dict[str, Array]:

@@ -220,6 +220,16 @@ def test_a_bundle_with_colours_says_what_is_red_in_photos_and_in_words(tmp_path,
     assert scores.reshape(4, 4)[:, :2].min() > scores.reshape(4, 4)[:, 2:].max() + 1
 
 
+@pytest.mark.parametrize("folder", ["--out", "--work"])
+def test_a_folder_that_cannot_be_written_is_named_before_anything_is_computed(
+    trains, tmp_path, monkeypatch, capsys, folder
+):
+    monkeypatch.setattr(Session, "stages", None)
+    (tmp_path / "file").touch()
+    assert trains(folder, tmp_path / "file" / "below") == 1
+    assert f"Cannot write to {tmp_path}/file/below: Not a directory. Name another folder" in capsys.readouterr().err
+
+
 def test_data_that_is_missing_is_one_line(trains, capsys, tmp_path):
     (tmp_path / "empty").mkdir()
     where = ["--data", str(tmp_path / "empty"), "--out", str(tmp_path / "b")]
