@@ -69,7 +69,7 @@ def evaluate(
     result = measure(bundle, load(dataset, data, seed=seed, has_vector=bundle.words.knows), split)
     if recipe.get("dataset") == "everyday" and dataset == "corel5k":
         click.echo("Note: the everyday mix holds all photos of Corel5k, so these were trained on.", err=True)
+    click.echo(json.dumps(result.as_dict(), ensure_ascii=False) if as_json else result.table())
     if per_class is not None:
         result.write_csv(per_class)
         click.echo(f"Wrote {per_class}", err=True)
-    click.echo(json.dumps(result.as_dict(), ensure_ascii=False) if as_json else result.table())
