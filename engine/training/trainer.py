@@ -368,14 +368,16 @@ class Trainer:
             "best_state": self.best_state,
             "history": self.history,
         }
+        partial = self.folder / "checkpoint.partial"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            partial = self.folder / "checkpoint.partial"
-            torch.save(state, partial)
+            with partial.open("wb") as file:
+                torch.save(state, file)
             partial.replace(self.folder / "checkpoint.pt")
             self._log()
-        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-            reason = str(error).splitlines()[0]
+        except (OSError, RuntimeError) as error:  # torch makes a RuntimeError of a full disk
+            cause = error.__context__ if isinstance(error.__context__, OSError) else error
+            reason = getattr(cause, "strerror", None) or str(cause).splitlines()[0]
             raise DataError(f"Cannot write the checkpoint to {self.folder}: {reason}", "Make room and resume") from None
 
     def _log(self) -> None:

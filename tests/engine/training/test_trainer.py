@@ -288,6 +288,13 @@ def test_a_folder_that_cannot_be_written_is_named_in_one_line(tmp_path):
         trainer(tmp_path / "file" / "work").fit(photos())
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_named_in_one_line(tmp_path):
+    (tmp_path / "checkpoint.partial").symlink_to("/dev/full")
+    with pytest.raises(DataError, match=r"Cannot write the checkpoint to .*: No space left on device\. Make room"):
+        trainer(tmp_path).fit(photos())
+
+
 def test_fewer_photos_than_a_batch_are_one_batch(tmp_path):
     trainer(tmp_path).fit(photos(3))
     assert len(log(tmp_path)) == 4
