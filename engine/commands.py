@@ -264,7 +264,8 @@ def models_import(
     name = name or default_name(file)
     folder = out or cache / "bundles" / name
     vectors = open_word_vectors(words, cache)
-    tags = [tag for tag in lines(tags_file) if vectors.knows(tag)] if tags_file is not None else []
+    listed = lines(tags_file) if tags_file is not None else []
+    tags = [tag for tag in listed if vectors.knows(tag)]
     import_checkpoint(
         file,
         folder,
@@ -276,6 +277,8 @@ def models_import(
         heads=heads,
         backbone=replace(VGG19, weights=backbone_weights),
     )
+    if len(tags) < len(listed):
+        click.echo(f"{len(listed) - len(tags)} of {len(listed)} tags have no word vector and are left out.", err=True)
     if photos is None:
         click.echo("Measured on generated pictures; import again with --photos FOLDER for real ones.", err=True)
     click.echo(f"Wrote the bundle {folder}", err=True)
