@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.errors import UnseenError
+from engine.errors import BundleError, UnseenError
 from engine.options import Share, json_option, library_option, model_option
 from engine.settings import load_settings
 
@@ -181,8 +181,12 @@ def models_list(as_json: bool) -> None:
     from engine.model.bundle import Bundle, shelves
 
     cache = load_settings().cache
-    folders = [path.parent for shelf in shelves(cache) for path in sorted(shelf.glob("*/bundle.json"))]
-    bundles = [Bundle(folder, cache) for folder in folders]
+    bundles = []
+    for path in [path for shelf in shelves(cache) for path in sorted(shelf.glob("*/bundle.json"))]:
+        try:
+            bundles.append(Bundle(path.parent, cache))
+        except BundleError as error:
+            click.echo(f"unseen: {error}", err=True)
     if as_json:
         _print_json({"items": [{"name": b.folder.name, "path": str(b.folder), "tags": len(b.tags)} for b in bundles]})
         return
