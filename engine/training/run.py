@@ -59,6 +59,10 @@ class Session:
         if lexicon is not None:
             words = Lexicon(words, lexicon)
         dataset = load(recipe.dataset, data, seed=recipe.seed, has_vector=words.knows)
+        if not any(map(words.knows, dataset.tags[dataset.seen])):
+            raise DataError(
+                f"No tag to learn has a vector in {recipe.words}", "Tags are English words: check their spelling"
+            )
         if recipe.near is not None:
             # A protocol's unseen tags stay unseen; the everyday mix only keeps its own from being learned.
             columns = slice(None) if dataset.name == "everyday" else dataset.seen

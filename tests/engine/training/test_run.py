@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -153,6 +154,14 @@ def test_validation_photos_keep_their_labels_where_near_tags_of_training_photos_
     assert (train.split.labels() == 0).any()
     assert not (validation.split.labels() == 0).any()
     assert finish is None
+
+
+def test_tags_none_of_which_has_a_vector_are_refused_before_training(tmp_path, recipe, photo_folder):
+    table = photo_folder / "tags.csv"
+    table.write_text(re.sub("red|green|blue|yellow|purple", "mauve", table.read_text()))
+    (photo_folder / "unseen.txt").unlink()
+    with pytest.raises(DataError, match="No tag to learn has a vector"):
+        Session.open(recipe, photo_folder, tmp_path / "cache")
 
 
 def test_training_begins_with_the_words_as_no_training_has_moved_them(tmp_path, recipe, photo_folder):
