@@ -171,6 +171,13 @@ def test_the_command_prints_a_table_in_percent(evaluates, capsys):
     assert lines[4].split()[-2] == "100.0"  # all five of five tags: recall is whole
 
 
+def test_tags_without_a_vector_are_counted(evaluates, photo_folder, capsys):
+    table = photo_folder / "tags.csv"
+    table.write_text(table.read_text().replace("green", "mauve"))
+    assert evaluates() == 0
+    assert "Note: 1 of 5 tags have no word vector" in capsys.readouterr().err
+
+
 def test_the_command_prints_json_and_nothing_else(evaluates, capsys):
     assert evaluates("--json", "--split", "validation") == 0
     result = json.loads(capsys.readouterr().out)
