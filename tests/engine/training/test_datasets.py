@@ -413,6 +413,15 @@ def test_coco_tags_a_photo_with_the_classes_outlined_in_it(coco):
     assert dataset.test.paths()[0].parent == coco / "coco" / "val2017"
 
 
+def test_classes_of_coco_files_that_number_them_otherwise_are_told_by_their_names(coco):
+    path = coco / "coco" / "annotations" / "instances_val2017.json"
+    content = json.loads(path.read_text())
+    content["categories"] = [{"id": 1, "name": "toothbrush"}, {"id": 17, "name": "person"}, {"id": 3, "name": "zebra"}]
+    path.write_text(json.dumps(content))
+    dataset = load("coco", coco, unseen=["cat"])
+    assert tags_of(dataset, dataset.test)["000000000000.jpg"] == {"person", "toothbrush"}
+
+
 def test_coco_validates_on_a_tenth_drawn_by_the_seed_and_trains_on_photos_with_a_seen_class(coco):
     dataset = load("coco", coco, unseen=["cat"], seed=1)
     train, validation = (set(tags_of(dataset, split)) for split in (dataset.train, dataset.validation))
