@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.errors import UnseenError
+from engine.errors import BundleError, UnseenError
 from engine.options import Share, json_option, library_option, model_option
 from engine.printing import print_json
 from engine.settings import load_settings
@@ -172,8 +172,12 @@ def models_list(as_json: bool) -> None:
     from engine.model.bundle import Bundle, shelves
 
     cache = load_settings().cache
-    folders = [path.parent for shelf in shelves(cache) for path in sorted(shelf.glob("*/bundle.json"))]
-    bundles = [Bundle(folder, cache) for folder in folders]
+    bundles = []
+    for path in [path for shelf in shelves(cache) for path in sorted(shelf.glob("*/bundle.json"))]:
+        try:
+            bundles.append(Bundle(path.parent, cache))
+        except BundleError as error:
+            click.echo(f"unseen: {error}", err=True)
     if as_json:
         print_json({"items": [{"name": b.folder.name, "path": str(b.folder), "tags": len(b.tags)} for b in bundles]})
         return
@@ -255,7 +259,8 @@ def models_import(
     name = name or default_name(file)
     folder = out or cache / "bundles" / name
     vectors = open_word_vectors(words, cache)
-    tags = [tag for tag in lines(tags_file) if vectors.knows(tag)] if tags_file is not None else []
+    listed = lines(tags_file) if tags_file is not None else []
+    tags = [tag for tag in listed if vectors.knows(tag)]
     import_checkpoint(
         file,
         folder,
@@ -267,6 +272,8 @@ def models_import(
         heads=heads,
         backbone=replace(VGG19, weights=backbone_weights),
     )
+    if len(tags) < len(listed):
+        click.echo(f"{len(listed) - len(tags)} of {len(listed)} tags have no word vector and are left out.", err=True)
     if photos is None:
         click.echo("Measured on generated pictures; import again with --photos FOLDER for real ones.", err=True)
     click.echo(f"Wrote the bundle {folder}", err=True)

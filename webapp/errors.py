@@ -62,6 +62,11 @@ class FileGone(UnseenError):
 class TooLarge(UnseenError):
     """More was sent than is taken: as a whole, or in the fields of a form."""
 
+    @classmethod
+    def as_a_whole(cls) -> "TooLarge":
+        """Of more bytes than any request may have."""
+        return cls(f"More than {MAX_UPLOAD >> 20} MB were sent", "Send a smaller copy of the image")
+
 
 class NoMark(UnseenError):
     """No mark has this id."""
@@ -220,7 +225,7 @@ def _known(error: UnseenError) -> ResponseReturnValue:
 
 def _too_large(_: RequestEntityTooLarge) -> ResponseReturnValue:
     if (request.content_length or 0) > (request.max_content_length or 0):
-        return _known(TooLarge(f"More than {MAX_UPLOAD >> 20} MB were sent", "Send a smaller copy of the image"))
+        return _known(TooLarge.as_a_whole())
     fields = f"more than {MAX_FIELDS:,} fields, or one of more than {MAX_TEXT // 1000} kB"
     return _known(TooLarge(f"The form has {fields}", "Send less beside the image"))
 

@@ -1,8 +1,8 @@
 """The server under the page: waitress, with a stop that loses no request, and no patience for clients that dawdle."""
 
-import json
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from waitress import wasyncore
@@ -10,7 +10,7 @@ from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer, create_server
 from waitress.task import ErrorTask
 
-from webapp.errors import MAX_UPLOAD
+from webapp.errors import MAX_UPLOAD, TooLarge, problem
 from webapp.indexing import STREAMS
 
 CONNECTIONS = 512
@@ -27,8 +27,10 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]
     def execute(self) -> None:
         """Write a problem document."""
         error = self.request.error
-        document = {"type": "about:blank", "title": error.reason, "status": error.code, "detail": error.body}
-        body = json.dumps(document).encode()
+        answer = problem(error.code, error.body)
+        if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            answer = problem(error.code, str(TooLarge.as_a_whole()), "too-large")
+        body = answer.get_data()
         self.status = f"{error.code} {error.reason}"
         self.response_headers.append(("Content-Type", "application/problem+json"))
         self.set_close_on_finish()

@@ -62,5 +62,6 @@ def conditions(filters: Filters | None) -> list[ColumnElement[bool]]:
     if filters.before is not None:
         found.append(photos.c.taken_at < filters.before)
     if filters.type is not None:
-        found.append(func.lower(photos.c.format) == _ALIASES.get(filters.type, filters.type))
+        name = filters.type.lower()
+        found.append(func.lower(photos.c.format) == _ALIASES.get(name, name))
     return [*found, *conditions(filters.also)]

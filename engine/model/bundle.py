@@ -307,8 +307,9 @@ def save_bundle(
         for path in folder.glob("*.safetensors"):
             path.chmod(0o644)  # safetensors writes files that only their owner can read
         (folder / "bundle.json").write_text(spec.to_json(), encoding="utf-8")
-    except OSError as error:
-        raise BundleError(f"Cannot write the bundle {folder}: {error.strerror or error}") from None
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BundleError(f"Cannot write the bundle {folder}: {reason}", "Make room, or name another folder") from None
 
 
 def _read_lines(path: Path) -> list[str]:

@@ -60,6 +60,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise BundleError(
             f"{path} is not a checkpoint of BiAM: it lacks {missing[0]}, {len(missing)} of its {len(required)} tensors"
         )
+    if broken := next((name for name, value in state.items() if not value.isfinite().all()), None):
+        raise BundleError(f"{path} holds weights that are no numbers: {broken}", "Download it again")
     return state
 
 

@@ -84,6 +84,8 @@ def _unpack(archive: IO[bytes], folder: Path, address: str) -> None:
                 raise BundleError(f"{address} holds no bundle.json", "A bundle is sent as a zip archive of its folder")
             top = min(inside, key=len)[: -len(FILES[0])]
             entries = {name: packed.NameToInfo.get(top + name) for name in FILES}
+            if missing := [name for name, entry in entries.items() if entry is None and name != LEXICON]:
+                raise BundleError(f"The bundle in {address} lacks {', '.join(missing)}", "Ask who packed it")
             if sum(entry.file_size for entry in entries.values() if entry is not None) > MOST:
                 raise BundleError(f"{address} unpacks to more than {MOST >> 30} GB, which no bundle does")
             for name, entry in entries.items():

@@ -59,20 +59,30 @@ def evaluate(
               unseen evaluate --dataset nus-wide --data NUS-WIDE --model biam-nus --per-class figures.csv
     """
     from engine.model.bundle import open_bundle
+    from engine.training.classes import label_vectors
     from engine.training.datasets import load
     from engine.training.evaluate import evaluate as measure
 
     settings = load_settings(model=model)
     bundle = open_bundle(settings.model, settings.cache)
     recipe = bundle.spec.card.get("recipe", {})
-    seed = recipe.get("seed", 0) if seed is None else seed
-    result = measure(bundle, load(dataset, data, seed=seed, has_vector=bundle.words.knows), split)
+    own = recipe.get("seed", 0)
+    seed = own if seed is None else seed
+    measured = load(dataset, data, seed=seed, has_vector=bundle.words.knows)
+    silent = int((~label_vectors(measured.tags, bundle.words).any(axis=1)).sum())
+    if silent:
+        click.echo(
+            f"Note: {silent} of {len(measured.tags)} tags have no word vector; their figures are chance.", err=True
+        )
+    result = measure(bundle, measured, split)
     if recipe.get("dataset") == "everyday" and dataset == "corel5k":
         click.echo("Note: the everyday mix holds all photos of Corel5k, so these were trained on.", err=True)
-    if per_class is not None:
-        result.write_csv(per_class)
-        click.echo(f"Wrote {per_class}", err=True)
+    if recipe.get("dataset") == dataset and seed != own:
+        click.echo(f"Note: trained with seed {own}; photos of its training may be among those of {seed}.", err=True)
     if as_json:
         print_json(result.as_dict())
     else:
         click.echo(result.table())
+    if per_class is not None:
+        result.write_csv(per_class)
+        click.echo(f"Wrote {per_class}", err=True)

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from engine.errors import DataError
+from engine.errors import BundleError, DataError
 from engine.library.region_map import Array
 from engine.model.bundle import Bundle
 from engine.model.encoder import RegionEncoder
@@ -241,6 +241,10 @@ def _score(bundle: Bundle, photos: Split, tags: tuple[str, ...], scores: Array, 
             pooled = pooled_scores(
                 torch.from_numpy(vectors), torch.from_numpy(queries.astype(np.float32)), bundle.top_k
             )
+            if not torch.isfinite(pooled).all():
+                raise BundleError(
+                    f"The scores of the bundle {bundle.name} are not all numbers", "Train or fetch it again"
+                )
             scores[rows], labels[rows] = pooled.numpy(), photos.labels(rows)
             row = rows.stop
             bar.update(len(vectors))

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -244,8 +245,7 @@ def _write(
     with tqdm(total=count, initial=row, desc=label, unit=" photos", leave=False) as bar:
         for number, outputs in enumerate(compute(folder, row), 1):
             if not arrays:
-                shapes = [(count, *output.shape[1:]) for output in outputs]
-                arrays = [_array(folder / f"{n}.npy", row, shape) for n, shape in zip(names, shapes, strict=True)]
+                arrays = _arrays(folder, names, row, [(count, *output.shape[1:]) for output in outputs])
             for array, output in zip(arrays, outputs, strict=True):
                 array[row : row + len(output)] = output
             row += len(outputs[0])
@@ -257,13 +257,16 @@ def _write(
     (folder / "done").touch()
 
 
-def _array(path: Path, row: int, shape: tuple[int, ...]) -> NDArray[Any]:
-    """An array on disk, with room for all of it: a mapped file on a full disk ends the process without a word."""
-    if row:
-        return np.lib.format.open_memmap(path, "r+")
-    path.unlink(missing_ok=True)
-    needed, free = 2 * int(np.prod(shape)), shutil.disk_usage(path.parent).free
+def _arrays(folder: Path, names: list[str], row: int, shapes: list[tuple[int, ...]]) -> list[NDArray[Any]]:
+    """Arrays on disk, with room for all of them: a mapped file on a full disk ends the process without a word."""
+    paths = [folder / f"{name}.npy" for name in names]
+    if not row:
+        for path in paths:
+            path.unlink(missing_ok=True)
+    needed, free = 2 * sum((shape[0] - row) * prod(shape[1:]) for shape in shapes), shutil.disk_usage(folder).free
     if needed > free:
         room = f"{needed / 1e9:,.1f} GB are needed and {free / 1e9:,.1f} GB are free"
-        raise DataError(f"Cannot write features to {path}: {room}", "Set UNSEEN_CACHE to a folder on a larger disk")
-    return np.lib.format.open_memmap(path, "w+", np.float16, shape)
+        raise DataError(f"Cannot write features to {folder}: {room}", "Set UNSEEN_CACHE to a folder on a larger disk")
+    if row:
+        return [np.lib.format.open_memmap(path, "r+") for path in paths]
+    return [np.lib.format.open_memmap(path, "w+", np.float16, shape) for path, shape in zip(paths, shapes, strict=True)]

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine.errors import DataError
 from engine.library.region_map import Array
 from engine.model.bundle import SHIPPED, Reference
 from engine.model.network import Ensemble
@@ -57,6 +59,10 @@ class Session:
         if lexicon is not None:
             words = Lexicon(words, lexicon)
         dataset = load(recipe.dataset, data, seed=recipe.seed, has_vector=words.knows)
+        if not any(map(words.knows, dataset.tags[dataset.seen])):
+            raise DataError(
+                f"No tag to learn has a vector in {recipe.words}", "Tags are English words: check their spelling"
+            )
         if recipe.near is not None:
             # A protocol's unseen tags stay unseen; the everyday mix only keeps its own from being learned.
             columns = slice(None) if dataset.name == "everyday" else dataset.seen
@@ -182,6 +188,8 @@ def train_bundle(recipe: Recipe, data: Path, out: Path, name: str, work: Path, c
     Returns whether this process wrote the bundle: of several, the first one does.
     """
     session = Session.open(recipe, data, cache)
+    for folder in (out, work):
+        _make(folder)
     return make_bundle(session, session.stages(), session.located(), out, name, work)
 
 
@@ -260,6 +268,16 @@ def _judge(
     trainer = session.trainer(work / "held-out", located)
     unlearned = train.subset(np.flatnonzero(number % HELD_OUT == 0))
     return Judge(trainer, trainer.fit(learned), learned, unlearned, data.seen)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder, or find that it cannot be written before hours have been spent on what goes there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DataError(f"Cannot write to {folder}: {error.strerror or error}", "Name another folder") from None
 
 
 def alike_however_spelt(tuned: dict[str, Array], table: LexiconTable) -> dict[str, Array]:

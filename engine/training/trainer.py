@@ -7,8 +7,9 @@ Letters in shapes: C seen tags, K classes of the teacher, d numbers in a label v
 """
 
 import csv
+import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -100,6 +101,7 @@ class Trainer:
         self.best = -1.0
         self.best_state: dict[str, Tensor] | None = None
         self.history: list[dict[str, float]] = []
+        self.learns_from = ""  # what tells its photos and their tags from others
         self.optimiser = self._new_optimiser()
         self.average = (
             AveragedModel(
@@ -123,6 +125,7 @@ class Trainer:
         The first stage learns from `train`, and its best epoch by F1@k on `validation` is kept; where the recipe has a
         second one, that goes on from there with `finish`. Raises DataError.
         """
+        self.learns_from = _digest(photos.split for photos in (train, validation, finish) if photos is not None)
         self._resume()
         done = 0
         for number, (schedule, photos) in enumerate(self._stages(train, finish)):
@@ -354,6 +357,8 @@ class Trainer:
         """Write checkpoint and log, each whole or not at all."""
         state = {
             "recipe": repr(self.recipe),
+            "learns_from": self.learns_from,
+            "vectors": self.scorer.vectors,
             "epoch": self.epoch,
             "scorer": self.scorer.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -363,14 +368,16 @@ class Trainer:
             "best_state": self.best_state,
             "history": self.history,
         }
+        partial = self.folder / "checkpoint.partial"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            partial = self.folder / "checkpoint.partial"
-            torch.save(state, partial)
+            with partial.open("wb") as file:
+                torch.save(state, file)
             partial.replace(self.folder / "checkpoint.pt")
             self._log()
-        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-            reason = str(error).splitlines()[0]
+        except (OSError, RuntimeError) as error:  # torch makes a RuntimeError of a full disk
+            cause = error.__context__ if isinstance(error.__context__, OSError) else error
+            reason = getattr(cause, "strerror", None) or str(cause).splitlines()[0]
             raise DataError(f"Cannot write the checkpoint to {self.folder}: {reason}", "Make room and resume") from None
 
     def _log(self) -> None:
@@ -388,12 +395,15 @@ class Trainer:
             return
         try:
             state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
-            recipe, history = state["recipe"], state["history"]
+            recipe, learns_from, vectors, history = (state[k] for k in ("recipe", "learns_from", "vectors", "history"))
         except Exception as error:  # torch raises what it likes for a damaged file
             reason = " ".join(str(error).split())[:200]
             raise DataError(f"Cannot resume from {path}: {reason}", "Delete it to begin again") from None
         if recipe != repr(self.recipe):
             raise DataError(f"{path} belongs to a run with another recipe", "Delete it, or name another folder")
+        same = vectors.shape == self.scorer.vectors.shape and torch.allclose(vectors, self.scorer.vectors, atol=1e-4)
+        if learns_from != self.learns_from or not same:
+            raise DataError(f"{path} belongs to a run with other photos or tags", "Delete it, or name another folder")
         self.epoch, self.best, self.best_state = state["epoch"], state["best"], state["best_state"]
         self.history = history
         self.scorer.load_state_dict(state["scorer"])
@@ -402,6 +412,16 @@ class Trainer:
             self.average.load_state_dict(state["average"])
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
+
+
+def _digest(splits: Iterable[Split]) -> str:
+    """Stands for the names of photos and which tag each has, wherever they lie."""
+    digest = hashlib.sha256()
+    for split in splits:
+        digest.update(repr(split.annotations.shape).encode() + split.names.tobytes())
+        for places in (split.annotations > 0).nonzero():
+            digest.update(places.astype(np.int64).tobytes())
+    return digest.hexdigest()
 
 
 def _joined(photos: NDArray[np.float16] | None, views: NDArray[np.float16] | None) -> NDArray[np.float16] | None:

@@ -156,8 +156,8 @@ def _weight(text: str) -> float:
         weight = float(text)
     except ValueError:
         weight = 0.0
-    if not 0 < weight <= 100:
-        raise QueryError(f"“^{text}” is not a weight", "Write word^2, with a number above 0 and up to 100")
+    if not 0.01 <= weight <= 100:  # less is nothing at all in single precision, beside other words or alone
+        raise QueryError(f"“^{text}” is not a weight", "Write word^2, with a number from 0.01 to 100")
     return weight
 
 

@@ -210,6 +210,10 @@ def test_bundles_are_listed_by_the_names_that_they_are_found_by(colour_bundle, t
     assert run(models, "pull", archive, "--name", "mine").stdout == line
     assert line in run(models, "list").stdout
     assert [one["name"] for one in json.loads(run(models, "list", "--json").stdout)["items"]] == ["lite", "mine"]
+    (tmp_path / "bundles" / "mine" / "bundle.json").write_text("{")
+    listed = run(models, "list")
+    assert listed.stdout.startswith("lite\t")
+    assert f"unseen: {tmp_path / 'bundles' / 'mine'} is not a bundle that can be used" in listed.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import http.client
 import io
+import json
 import re
 import socket
 import struct
@@ -305,6 +306,13 @@ def test_what_is_no_request_is_refused_as_a_problem(live, request_, status):
     assert head.split(b" ", 2)[1].startswith(status)
     assert b"application/problem+json" in head or b"text/html" in head
     assert b"waitress" not in head + body
+
+
+def test_what_is_not_even_read_is_too_large_like_what_is(live):
+    body = exchange(live, b"POST /api/v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n")
+    document = json.loads(body.partition(b"\r\n\r\n")[2])
+    assert (document["type"], document["status"]) == ("urn:unseen:problem:too-large", 413)
+    assert document["detail"].startswith("More than 64 MB were sent")
 
 
 def test_clients_that_say_nothing_hold_up_nobody(live):

@@ -54,15 +54,14 @@ def coco(data: Path, unseen: Sequence[str] = UNSEEN_15, seed: int = 0) -> Datase
     if unknown := set(unseen) - set(annotated.classes.values()):
         raise DataError(f"{path['train']} has no class {', '.join(sorted(unknown))}", "Name unseen classes as it does")
     tags, seen_count = seen_first(annotated.classes.values(), unseen)
-    column = {identifier: tags.index(name) for identifier, name in annotated.classes.items()}
-    train, validation = shuffled(_split(annotated, path["train photos"], column), seed, 0.9)
+    train, validation = shuffled(_split(annotated, path["train photos"], tags), seed, 0.9)
     return Dataset(
         "coco",
         tags,
         seen_count,
         train=train.with_positives(slice(seen_count)),
         validation=validation,
-        test=_split(tested, path["val photos"], column),
+        test=_split(tested, path["val photos"], tags),
     )
 
 
@@ -83,11 +82,13 @@ def _read(path: Path) -> Instances:
         raise corrupt(path, None, f"not COCO's instances format, {error}") from error
 
 
-def _split(instances: Instances, folder: Path, column: dict[int, int]) -> Split:
+def _split(instances: Instances, folder: Path, tags: Sequence[str]) -> Split:
+    place = {tag: i for i, tag in enumerate(tags)}  # numbers of classes are the file's own
+    column = {number: place[name] for number, name in instances.classes.items() if name in place}
     tagged: dict[int, list[int]] = {photo: [] for photo in instances.photos}
     try:
         for photo, category in instances.objects:
             tagged[photo].append(column[category])
     except KeyError as error:
         raise corrupt(instances.path, None, f"an object names the unknown photo or class {error}") from error
-    return Split(folder, file_names(instances.photos.values()), positives(tagged.values(), len(column)))
+    return Split(folder, file_names(instances.photos.values()), positives(tagged.values(), len(tags)))

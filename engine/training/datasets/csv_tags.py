@@ -25,7 +25,8 @@ def csv_tags(data: Path, unseen: Sequence[str] | None = None, seed: int = 0) -> 
     """
     path = locate("A CSV data set", data, FILES)["table"]
     if unseen is None:
-        unseen = lines(data / "unseen.txt") if (data / "unseen.txt").exists() else ()
+        listed = lines(data / "unseen.txt") if (data / "unseen.txt").exists() else ()
+        unseen = [tag.strip() for tag in listed if tag.strip()]
     photos = _photos(path)
     found = sorted(set().union(*photos.values()))
     if unknown := set(unseen) - set(found):
@@ -41,14 +42,17 @@ def csv_tags(data: Path, unseen: Sequence[str] | None = None, seed: int = 0) -> 
 def _photos(path: Path) -> dict[str, set[str]]:
     """Tags of each photo. A photo on several lines has the tags of all of them."""
     photos: dict[str, set[str]] = {}
-    table = csv.DictReader(lines(path))
-    if not {"file", "tags"} <= set(table.fieldnames or ()):
-        raise corrupt(path, 1, "expected the columns file and tags")
-    for row in table:
-        if not row["file"] or row["tags"] is None or None in row:
-            raise corrupt(path, table.line_num, "expected a file and its tags; put several tags in quotes")
-        tags = {tag.strip() for tag in row["tags"].replace(";", ",").split(",")} - {""}
-        photos.setdefault(row["file"], set()).update(tags)
+    table = csv.DictReader(lines(path), strict=True)
+    try:
+        if not {"file", "tags"} <= set(table.fieldnames or ()):
+            raise corrupt(path, 1, "expected the columns file and tags")
+        for row in table:
+            if not row["file"] or row["tags"] is None or None in row:
+                raise corrupt(path, table.line_num, "expected a file and its tags; put several tags in quotes")
+            tags = {tag.strip() for tag in row["tags"].replace(";", ",").split(",")} - {""}
+            photos.setdefault(row["file"], set()).update(tags)
+    except csv.Error as error:
+        raise corrupt(path, table.line_num, f"{error}; are its quotes right?") from error
     if not photos:
         raise corrupt(path, None, "it names no photo")
     return photos

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import h5py
 
 SHAPE = (512, 14, 14)
+LARGEST = float(np.finfo(np.float16).max)  # what half precision holds, in which features are kept
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,18 @@ class FeatureFile:
         """Features of the named images [B, 512, 14, 14].
 
         Raises:
-            DataError: the file cannot be read, lacks an image, or holds features of another shape.
+            DataError: the file cannot be read, lacks an image, or holds features of another shape or no features.
         """
         batch = np.empty((len(names), *SHAPE), dtype=np.float32)
         with _damage(self.path):
             file = _opened(self.path, os.getpid())
             for row, name in enumerate(map(os.fsdecode, names.tolist())):
-                values = file[f"{name}-features"]
+                values = _array(file, f"{name}-features")
                 if values.shape not in {SHAPE, (SHAPE[0], SHAPE[1] * SHAPE[2])}:
                     raise corrupt(self.path, None, f"the features of {name} are {values.shape}, not 512×14×14")
-                batch[row] = values[()].reshape(SHAPE)
+                if not np.abs(values).max() <= LARGEST:
+                    raise corrupt(self.path, None, f"the features of {name} are not all numbers up to {LARGEST:,.0f}")
+                batch[row] = values.reshape(SHAPE)
         return batch
 
     def positives(self, names: NDArray[np.bytes_], seen_count: int, unseen_count: int) -> Iterator[list[int]]:
@@ -57,7 +60,7 @@ class FeatureFile:
         """
         with _damage(self.path), _open(self.path) as file:
             for name in map(os.fsdecode, names.tolist()):
-                seen, unseen = file[f"{name}-labels"][()], file[f"{name}-labels_81"][()]
+                seen, unseen = _array(file, f"{name}-labels"), _array(file, f"{name}-labels_81")
                 if len(seen) not in {seen_count, seen_count + unseen_count} or len(unseen) != unseen_count:
                     found = f"{name} has {len(seen)} and {len(unseen)} labels"
                     raise corrupt(self.path, None, f"{found}, not {seen_count} and {unseen_count}")
@@ -72,6 +75,14 @@ def _damage(path: Path) -> Iterator[None]:
         raise corrupt(path, None, f"an image is missing, {error.args[0]}") from error
     except OSError as error:
         raise corrupt(path, None, f"not a readable HDF5 file, {error}") from error
+
+
+def _array(file: "h5py.File", name: str) -> NDArray[Any]:
+    """The numbers that a file has under a name; raises DataError for anything else, KeyError for nothing."""
+    entry = file[name]
+    if getattr(entry, "dtype", np.dtype(object)).kind not in "biuf":  # a group has none
+        raise corrupt(Path(file.filename), None, f"{name} is no array of numbers")
+    return np.atleast_1d(entry[()])
 
 
 def _open(path: Path) -> "h5py.File":

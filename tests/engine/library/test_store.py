@@ -318,9 +318,9 @@ def test_writing_to_a_library_that_may_only_be_read_is_refused(store):
 def test_what_is_typed_for_a_type_is_what_the_page_and_people_call_it(store):
     heic = replace(photo("/a.heic", 1), format="HEIC")
     store.apply(Batch(added=[heic, photo("/b.jpg", 2)]))
-    for name in ("heic", "heif", "hif"):
+    for name in ("heic", "heif", "hif", "HEIC"):
         assert [store.photo(i).path for i in store.photo_ids(Filters(type=name)).tolist()] == ["/a.heic"]
-    for name in ("jpg", "jpeg"):
+    for name in ("jpg", "jpeg", "JPEG", "Jpg"):
         assert [store.photo(i).path for i in store.photo_ids(Filters(type=name)).tolist()] == ["/b.jpg"]
 
 

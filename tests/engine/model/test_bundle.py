@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from engine.errors import BundleError, WrongBundle
 from engine.library.records import LibraryInfo
@@ -179,9 +180,10 @@ def test_a_label_that_the_words_lack_is_named(make):
         _ = make(labels=["sun", "quasar"]).label_queries
 
 
-def test_an_interrupted_write_over_a_bundle_leaves_no_bundle(make, monkeypatch):
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), SafetensorError("I/O error: No space left")])
+def test_an_interrupted_write_over_a_bundle_leaves_no_bundle(make, monkeypatch, error):
     bundle = make()
-    monkeypatch.setattr("engine.model.bundle.save_file", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    monkeypatch.setattr("engine.model.bundle.save_file", lambda *_: (_ for _ in ()).throw(error))
     with pytest.raises(BundleError, match=r"Cannot write the bundle .*No space left"):
         make()
     with pytest.raises(BundleError, match="Cannot read the bundle"):

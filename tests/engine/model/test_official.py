@@ -147,6 +147,16 @@ def test_weights_that_do_not_fit_together_are_refused(place, state, capsys):
     assert "--heads" in capsys.readouterr().err
 
 
+def test_weights_that_are_no_numbers_are_refused(place, state, capsys):
+    assert imports(place, {**state, "W.weight": torch.full_like(state["W.weight"], torch.nan)}) == 1
+    assert "holds weights that are no numbers: W.weight" in capsys.readouterr().err
+
+
+def test_tags_that_are_left_out_are_counted(place, state, capsys):
+    assert imports(place, state, "--tags", place / "tags.txt") == 0
+    assert "1 of 3 tags have no word vector and are left out." in capsys.readouterr().err
+
+
 def test_words_of_another_length_are_refused(place, state, capsys):
     (place / "words.txt").write_text("sky 1 2 3\nzebra 1 2 4\n")
     assert imports(place, state) == 1

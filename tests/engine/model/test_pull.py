@@ -93,6 +93,14 @@ def test_what_is_no_bundle_is_told_and_leaves_nothing(archive, tmp_path, how):
     assert list((tmp_path / "cache" / "bundles").iterdir()) == []
 
 
+def test_what_a_bundle_lacks_is_named(archive, tmp_path):
+    with zipfile.ZipFile(archive) as whole, zipfile.ZipFile(tmp_path / "part.zip", "w") as packed:
+        for name in ("bundle.json", "search.safetensors", "tags.txt"):
+            packed.writestr(name, whole.read(f"colours/{name}"))
+    with pytest.raises(BundleError, match=r"part\.zip lacks head\.safetensors, labels\.txt"):
+        pull(str(tmp_path / "part.zip"), tmp_path / "cache")
+
+
 @pytest.mark.parametrize(
     "where", ["http://127.0.0.1:9/ä.zip", "/no/x.zip", "ftp://h/x.zip", "http://[::1/x", "http:///"]
 )

@@ -214,6 +214,31 @@ def test_features_that_lack_an_image_or_are_no_hdf5_say_so(nus_features):
         load("nus-wide", nus_features)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e6])
+def test_features_that_are_no_numbers_or_do_not_fit_half_precision_name_their_photo(nus_features, value):
+    split = load("nus-wide", nus_features).test
+    name = split.names[1].decode()
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(split.feature_file.path, "r+") as file:
+        values = file[f"{name}-features"][()]
+        values.flat[5] = value
+        file[f"{name}-features"][()] = values
+    with pytest.raises(DataError, match=f"the features of {name} are not all numbers up to 65,504"):
+        split.features()
+
+
+@pytest.mark.parametrize("part", ["features", "labels"])
+def test_what_stands_where_an_array_of_numbers_should_be_says_so(nus_features, part):
+    h5py = pytest.importorskip("h5py")
+    path = nus_features / "features" / "nus_wide_train.h5"
+    with h5py.File(path, "r+") as file:
+        name = next(name for name in file if name.endswith(f"-{part}"))
+        del file[name]
+        file.create_group(name)
+    with pytest.raises(DataError, match=f"{name} is no array of numbers"):
+        load("nus-wide", nus_features).train.features()
+
+
 def test_a_list_of_names_that_is_something_else_says_so(nus_features):
     (nus_features / "img_names.pkl").write_bytes(pickle.dumps(["a.jpg"]))
     with pytest.raises(DataError, match=r"img_names\.pkl: expected a dictionary"):
@@ -388,6 +413,15 @@ def test_coco_tags_a_photo_with_the_classes_outlined_in_it(coco):
     assert dataset.test.paths()[0].parent == coco / "coco" / "val2017"
 
 
+def test_classes_of_coco_files_that_number_them_otherwise_are_told_by_their_names(coco):
+    path = coco / "coco" / "annotations" / "instances_val2017.json"
+    content = json.loads(path.read_text())
+    content["categories"] = [{"id": 1, "name": "toothbrush"}, {"id": 17, "name": "person"}, {"id": 3, "name": "zebra"}]
+    path.write_text(json.dumps(content))
+    dataset = load("coco", coco, unseen=["cat"])
+    assert tags_of(dataset, dataset.test)["000000000000.jpg"] == {"person", "toothbrush"}
+
+
 def test_coco_validates_on_a_tenth_drawn_by_the_seed_and_trains_on_photos_with_a_seen_class(coco):
     dataset = load("coco", coco, unseen=["cat"], seed=1)
     train, validation = (set(tags_of(dataset, split)) for split in (dataset.train, dataset.validation))
@@ -497,8 +531,8 @@ def test_the_seed_of_a_csv_decides_the_split(tagged):
 
 
 def test_unseen_tags_may_stand_in_a_file_beside_the_table(tagged):
-    write(tagged, unseen_txt="owl\n")
-    assert load("csv", tagged).tags[-1] == "owl"
+    write(tagged, unseen_txt=" owl\n\ndog\n")
+    assert load("csv", tagged).tags[-2:] == ("dog", "owl")
     assert load("csv", tagged, unseen=["cat"]).tags[-1] == "cat"
     with pytest.raises(DataError, match=r"tags\.csv has no photo tagged owls"):
         load("csv", tagged, unseen=["owls"])
@@ -512,6 +546,8 @@ def test_unseen_tags_may_stand_in_a_file_beside_the_table(tagged):
         ("file,tags\n", "it names no photo"),
         ("file,tags\n1.jpg,cat\n2.jpg\n", "line 3: expected a file and its tags"),
         ("file,tags\n1.jpg,cat,dog\n", "line 2: expected a file and its tags"),
+        ('file,tags\n1.jpg,"cat,dog\n2.jpg,dog\n3.jpg,dog\n', "unexpected end of data; are its quotes right?"),
+        ('file,tags\n1.jpg,"cat\n' + "2.jpg,dog\n" * 20_000, "field larger than field limit"),
     ],
 )
 def test_a_damaged_csv_is_named_with_its_line(tmp_path, text, where):

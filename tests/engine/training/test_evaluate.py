@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_array
 from torch.nn import functional
 
 from engine.cli import run
-from engine.errors import DataError
+from engine.errors import BundleError, DataError
 from engine.model.biam import initialise, pool
 from engine.model.bundle import Bundle, BundleSpec, save_bundle
 from engine.model.encoder import RegionEncoder
@@ -170,6 +171,23 @@ def test_the_command_prints_a_table_in_percent(evaluates, capsys):
     assert lines[4].split()[-2] == "100.0"  # all five of five tags: recall is whole
 
 
+def test_tags_without_a_vector_are_counted(evaluates, photo_folder, capsys):
+    table = photo_folder / "tags.csv"
+    table.write_text(table.read_text().replace("green", "mauve"))
+    assert evaluates() == 0
+    assert "Note: 1 of 5 tags have no word vector" in capsys.readouterr().err
+
+
+def test_another_seed_than_that_of_the_training_is_noted(evaluates, bundle, capsys):
+    card = bundle.folder / "bundle.json"
+    written = json.loads(card.read_text())
+    card.write_text(json.dumps({**written, "card": {"recipe": {"dataset": "csv", "seed": 3}}}))
+    assert evaluates() == evaluates("--seed", 3) == 0
+    assert "Note" not in capsys.readouterr().err
+    assert evaluates("--seed", 4) == 0
+    assert "Note: trained with seed 3" in capsys.readouterr().err
+
+
 def test_the_command_prints_json_and_nothing_else(evaluates, capsys):
     assert evaluates("--json", "--split", "validation") == 0
     result = json.loads(capsys.readouterr().out)
@@ -189,6 +207,21 @@ def test_the_command_writes_the_figures_of_each_tag(evaluates, tmp_path, capsys)
     assert [row["seen"] for row in rows] == ["1", "1", "1", "1", "0"]
     gzsl = json.loads(capsys.readouterr().out)["settings"][1]
     assert np.mean([float(row["ap"]) for row in rows]) == pytest.approx(gzsl["map"]["plain"], abs=1e-5)
+
+
+def test_figures_that_cannot_be_written_do_not_cost_the_table(evaluates, capsys):
+    assert evaluates("--per-class", "/nowhere/tags.csv") == 1
+    assert "GZSL, 5 tags, 12 photos" in capsys.readouterr().out
+
+
+def test_a_bundle_that_has_come_apart_is_named(released, released_recipe, tmp_path, colours):
+    bundle = write_bundle(tmp_path / "bundle", released_recipe, (14, 14), tmp_path / "cache")
+    path = bundle.folder / "head.safetensors"
+    weights = load_file(path)
+    next(values for name, values in weights.items() if name.endswith("W.weight"))[:] = np.nan
+    save_file(weights, path)
+    with pytest.raises(BundleError, match="scores of the bundle untrained are not all numbers"):
+        evaluate(bundle, load("nus-wide", released))
 
 
 @pytest.mark.parametrize(

@@ -103,22 +103,27 @@ def test_another_photo_backbone_or_prior_has_features_of_its_own(cache, paths, p
         assert len(decoded) == count * len(paths)
 
 
-def test_an_interrupted_run_goes_on_from_the_last_photos_it_wrote(cache, paths, monkeypatch, decoded):
-    monkeypatch.setattr(module, "BATCH", 2)
-    monkeypatch.setattr(module, "SAVED_EVERY", 1)
-    expected = replace(cache, folder=cache.folder / "other").features(paths)
-    decoded.clear()
-    note = module.load_square
+def interrupt(cache, paths, monkeypatch):
+    """Compute features and stop at the sixth photo."""
+    load = module.load_square
 
     def stop_at_the_sixth(path, size):
         if path == paths[5]:
             raise KeyboardInterrupt
-        return note(path, size)
+        return load(path, size)
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "load_square", stop_at_the_sixth)
         with pytest.raises(KeyboardInterrupt):
             cache.features(paths)
+
+
+def test_an_interrupted_run_goes_on_from_the_last_photos_it_wrote(cache, paths, monkeypatch, decoded):
+    monkeypatch.setattr(module, "BATCH", 2)
+    monkeypatch.setattr(module, "SAVED_EVERY", 1)
+    expected = replace(cache, folder=cache.folder / "other").features(paths)
+    decoded.clear()
+    interrupt(cache, paths, monkeypatch)
     decoded.clear()
     features = cache.features(paths)
     assert set(decoded) == {"4.png", "5.png", "6.png"}
@@ -142,10 +147,18 @@ def test_a_cache_that_cannot_be_written_says_what_to_set(paths, tmp_path):
         FeatureCache(tmp_path / "file", SPEC, None, 2).features(paths)
 
 
-def test_a_disk_without_room_is_refused_before_anything_is_written(cache, paths, monkeypatch):
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 100}))
+@pytest.mark.parametrize("done", [0, 4])
+def test_a_disk_without_room_for_all_that_is_missing_is_refused(cache, paths, monkeypatch, done):
+    monkeypatch.setattr(module, "BATCH", 2)
+    monkeypatch.setattr(module, "SAVED_EVERY", 1)
+    needed = 2 * (3 * 4 * 4 + 3) * (len(paths) - done)  # regions and scene in half precision
+    if done:
+        interrupt(cache, paths, monkeypatch)
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: type("Usage", (), {"free": needed - 1}))
     with pytest.raises(DataError, match=r"0\.0 GB are needed and 0\.0 GB are free"):
         cache.features(paths)
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: type("Usage", (), {"free": needed}))
+    assert len(cache.features(paths).scene) == len(paths)
 
 
 def test_no_photos_is_an_error_that_says_so(cache):

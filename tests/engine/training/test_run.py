@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -155,6 +156,14 @@ def test_validation_photos_keep_their_labels_where_near_tags_of_training_photos_
     assert finish is None
 
 
+def test_tags_none_of_which_has_a_vector_are_refused_before_training(tmp_path, recipe, photo_folder):
+    table = photo_folder / "tags.csv"
+    table.write_text(re.sub("red|green|blue|yellow|purple", "mauve", table.read_text()))
+    (photo_folder / "unseen.txt").unlink()
+    with pytest.raises(DataError, match="No tag to learn has a vector"):
+        Session.open(recipe, photo_folder, tmp_path / "cache")
+
+
 def test_training_begins_with_the_words_as_no_training_has_moved_them(tmp_path, recipe, photo_folder):
     shipped = LexiconTable.load(SHIPPED / "lite" / LEXICON)
     assert shipped.moved
@@ -218,6 +227,16 @@ def test_a_bundle_with_colours_says_what_is_red_in_photos_and_in_words(tmp_path,
     ((region_map, _),) = RegionEncoder.open(bundle).encode(half)
     scores = region_scores(region_map.codes, bundle.queries(bundle.words.vector("red")[None]))[:, 0]
     assert scores.reshape(4, 4)[:, :2].min() > scores.reshape(4, 4)[:, 2:].max() + 1
+
+
+@pytest.mark.parametrize("folder", ["--out", "--work"])
+def test_a_folder_that_cannot_be_written_is_named_before_anything_is_computed(
+    trains, tmp_path, monkeypatch, capsys, folder
+):
+    monkeypatch.setattr(Session, "stages", None)
+    (tmp_path / "file").touch()
+    assert trains(folder, tmp_path / "file" / "below") == 1
+    assert f"Cannot write to {tmp_path}/file/below: Not a directory. Name another folder" in capsys.readouterr().err
 
 
 def test_data_that_is_missing_is_one_line(trains, capsys, tmp_path):

@@ -257,6 +257,23 @@ def test_a_checkpoint_of_another_recipe_is_not_resumed(undisturbed):
         trainer(undisturbed[1], replace(RECIPE, weight_decay=0.0)).fit(photos())
 
 
+@pytest.mark.parametrize("change", ["photos", "validation", "tags", "vectors"])
+def test_a_checkpoint_of_other_photos_or_tags_is_not_resumed(undisturbed, change):
+    training, made = photos(), trainer(undisturbed[1])
+    if change == "photos":
+        training = photos(39)
+    if change == "tags":
+        training = replace(training, split=replace(training.split, annotations=training.split.annotations[::-1]))
+    if change == "vectors":
+        made.scorer.vectors[:2] = made.scorer.vectors[:2].flip(0)
+    with pytest.raises(DataError, match=r"checkpoint\.pt belongs to a run with other photos or tags"):
+        made.fit(training, photos(3) if change == "validation" else None)
+
+
+def test_a_run_is_resumed_with_photos_that_were_moved(undisturbed):
+    assert same(trainer(undisturbed[1]).fit(photos(folder=Path("elsewhere"))), undisturbed[0])
+
+
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04"])
 def test_a_damaged_checkpoint_is_named_in_one_line(tmp_path, content):
     (tmp_path / "checkpoint.pt").write_bytes(content)
@@ -269,6 +286,13 @@ def test_a_folder_that_cannot_be_written_is_named_in_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"Cannot write the checkpoint to .*file/work"):
         trainer(tmp_path / "file" / "work").fit(photos())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_named_in_one_line(tmp_path):
+    (tmp_path / "checkpoint.partial").symlink_to("/dev/full")
+    with pytest.raises(DataError, match=r"Cannot write the checkpoint to .*: No space left on device\. Make room"):
+        trainer(tmp_path).fit(photos())
 
 
 def test_fewer_photos_than_a_batch_are_one_batch(tmp_path):

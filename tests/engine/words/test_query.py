@@ -53,7 +53,9 @@ def test_a_query_without_a_word_to_look_for_is_refused(text):
         parse(text)
 
 
-@pytest.mark.parametrize("text", ["dog^x", "dog^", "dog^0", "dog^-1", "dog^nan", "dog^1e9", "a" * (MAX_LENGTH + 1)])
+@pytest.mark.parametrize(
+    "text", ["dog^x", "dog^", "dog^0", "dog^-1", "dog^nan", "dog^1e9", "dog^1e-50", "a" * (MAX_LENGTH + 1)]
+)
 def test_what_cannot_be_meant_is_refused(text):
     with pytest.raises(QueryError):
         parse(text)
