@@ -1,6 +1,8 @@
 """What a search answers: hits and what became of the query; and of one photo, where its words are and its tags."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from engine.library.feedback import Mark
 from engine.library.records import Photo
@@ -16,8 +18,13 @@ class TermInfo:
     term: str
     weight: float
     zero_shot: bool  # whether the head was never trained with this word as a tag
-    nearest_tags: list[str]
     did_you_mean: list[str]  # much more frequent words spelt almost like it, where it may be a typo
+    find_nearest: Callable[[], list[str]] = field(repr=False, compare=False)
+
+    @cached_property
+    def nearest_tags(self) -> list[str]:
+        """The learned tags nearest in meaning; found when asked for, since the first time takes as long as a search."""
+        return self.find_nearest()
 
 
 @dataclass(frozen=True)

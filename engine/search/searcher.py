@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -284,8 +284,8 @@ class Searcher:
                 term.text,
                 term.weight,
                 term.text not in self._learned,
-                self.bundle.nearest_tags(vector),
                 self.bundle.words.did_you_mean(term.text),
+                partial(self.bundle.nearest_tags, vector),
             )
             for term, vector in zip(prepared.query.terms, prepared.vectors, strict=True)
         ]
