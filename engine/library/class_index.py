@@ -4,6 +4,7 @@ Photos whose ids lie together share a part, so an index run holds one part in me
 part is stamped with the generation that it covers, as `engine.library.vector_index` says.
 """
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from engine.library.vector_index import Array, FaissIndex, GpuIndex, Ids
 PART = 1 << 12  # ids whose photos share a part: 14 MB for `lite`
 WIDTH = 16  # of which the length of a vector is a multiple: FAISS takes six times as long for any other
 BATCH = 2000  # photos added at once
+
+_COPYING = threading.Lock()  # to a GPU, which may have room for one copy
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,10 @@ class ClassIndex:
 
     def nearest(self, vector: Array, count: int) -> tuple[Ids, Array]:
         """The ids of the photos with the `count` largest cosines with a unit vector (W,), and these, best first."""
-        if self._on_gpu is not None and count <= GpuIndex.MOST:
-            cosines, keys = self._on_gpu.search(vector[None], count)
+        with _COPYING:
+            on_gpu = self._on_gpu
+        if on_gpu is not None and count <= GpuIndex.MOST:
+            cosines, keys = on_gpu.search(vector[None], count)
             return keys[0], cosines[0]
         ids, cosines = self._found(vector, count)
         order = np.argsort(-cosines, kind="stable")[:count]
