@@ -7,7 +7,7 @@ import pytest
 
 from engine.library import class_index, corpus, indexes
 from engine.library.records import Batch
-from engine.library.vector_index import FaissIndex
+from engine.library.vector_index import FaissIndex, GpuIndex
 from engine.search import likeness
 from engine.search.searcher import Searcher
 from engine.search.similar import search_like, similar_photos, similar_regions
@@ -120,6 +120,31 @@ def test_similar_photos_are_found_where_more_are_the_same_than_the_index_is_aske
     same = store.photo_ids()[-copies:].tolist()
     found = similar_photos(Searcher(store, colour_bundle), same[-1], top=30)
     assert [one.photo.id for one in found] == same[:30]
+
+
+class HalfPrecision:
+    """What a GPU finds: vectors and queries are rounded there, and no more than 2,048 are found at once."""
+
+    MOST, asked = GpuIndex.MOST, 0
+
+    def __init__(self, parts):
+        self.keys = np.concatenate([part.keys() for part in parts])
+        self.vectors = np.concatenate([part.all_vectors() for part in parts])
+
+    def search(self, queries, count):
+        HalfPrecision.asked += 1
+        cosines = queries.astype(np.float16).astype(np.float32) @ self.vectors.T
+        best = np.argsort(-cosines, axis=1)[:, :count]
+        return np.take_along_axis(cosines, best, axis=1), self.keys[best]
+
+
+def test_similar_photos_are_the_same_where_a_gpu_is_asked(filled, colour_bundle, monkeypatch):
+    ids = filled.photo_ids().tolist()
+    expected = [similar_photos(Searcher(filled, colour_bundle), photo_id) for photo_id in ids[:20]]
+    monkeypatch.setattr(GpuIndex, "of", HalfPrecision)
+    searcher = Searcher(filled, colour_bundle)
+    assert [similar_photos(searcher, photo_id) for photo_id in ids[:20]] == expected
+    assert HalfPrecision.asked >= 20
 
 
 def test_similar_photos_are_found_without_scoring_every_photo(filled, colour_bundle, monkeypatch):
