@@ -64,7 +64,7 @@ def search(
     Where few photos are sure, guesses join them, and how many is said beside the list; --json tells which.
 
     \b
-    Examples: unseen search giraffe
+    Examples: unseen search elephant
               unseen search '"traffic light" -car after:2023' --top 5
               unseen search --like holiday.jpg
               unseen search --like holiday.jpg sunset
