@@ -56,7 +56,7 @@ setup(
         "alembic>=1.13",
         "filelock>=3.15",
         "platformdirs>=4.2",
-        "pydantic>=2.11",
+        "pydantic>=2.12",
         "pydantic-settings>=2.7",
         # photos, page, terminal
         "pillow>=11.3",
